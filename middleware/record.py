@@ -1,12 +1,20 @@
 """What happened to one request: written by the layers, read by metrics and audit outside them."""
 
+import re
+import secrets
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from middleware.scope import ScopeKey
 
-Layer = Literal["edge", "auth", "rate_limit", "body", "input_guard", "safety", "output"]
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Layer = Literal["edge", "auth", "rate_limit", "body", "input_guard", "safety"]
 Outcome = Literal["pass", "flag", "mask", "block", "error", "off"]
 
 
@@ -23,20 +31,39 @@ class Decision:
     detail: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One call to one target, as the cascade reports it. Times in seconds."""
+class Attempt(Protocol):
+    """One call to one target, as the endpoint reports it. `latency_s` in seconds."""
 
-    service: str
+    @property
+    def service(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def reason(self) -> str | None: ...
+
+    @property
+    def latency_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One answer of a provider: what it used and, where known, what it cost."""
+
+    provider: str
     model: str
-    status: Literal["success", "failed", "timeout", "skipped"]
-    reason: str | None
-    latency_s: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal | None
 
 
 @dataclass(slots=True)
 class Record:
-    """The mutable account of one request. `upstream_s` is time spent waiting for providers, in seconds."""
+    """
+    The mutable account of one request. `upstream_s` is time spent waiting for providers, `first_token_s` the time from
+    arrival to the first token of a stream, both in seconds. `status` stays 0 when the client left before an answer.
+    """
 
     request_id: str
     started: float
@@ -45,14 +72,51 @@ class Record:
     status: int = 0
     key_id: str | None = None
     decisions: list[Decision] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-    provider: str | None = None
-    model: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: Decimal | None = None
+    attempts: Sequence[Attempt] = ()
+    served: list[Served] = field(default_factory=list)
     upstream_s: float = 0.0
     first_token_s: float | None = None
 
 
 RECORD: ScopeKey[Record] = ScopeKey("record", put_by="RecordMiddleware")
+
+
+class RecordMiddleware:
+    """
+    Give every request an id and a record.
+
+    Puts RECORD. Adds `X-Request-ID` (the caller's own if it is well formed) and `X-Gateway-Overhead-Ms`: the time from
+    arrival to the first byte of the answer, less the time spent waiting for providers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        record = Record(_incoming_id(scope) or secrets.token_hex(16), time.perf_counter())
+        RECORD.put(scope, record)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                overhead_ms = max(0.0, (time.perf_counter() - record.started - record.upstream_s) * 1000)
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", record.request_id.encode()),
+                    (b"x-gateway-overhead-ms", b"%.2f" % overhead_ms),
+                ]
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+def _incoming_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            return text if _REQUEST_ID.fullmatch(text) else None
+    return None

@@ -77,6 +77,15 @@ def screened(code: Code, message: str, *, fields: Sequence[FieldError] = ()) -> 
     return Refusal(422, code, message, fields=fields)
 
 
+def closing(status: int, code: Code, message: str) -> Refusal:
+    """A refusal after which the connection is not reused: what follows on it cannot be trusted, or is not wanted."""
+    return Refusal(status, code, message, {"Connection": "close"})
+
+
+def body_too_large(max_bytes: int) -> Refusal:
+    return closing(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
+
+
 class Dialect(Protocol):
     """One API's way to write an error."""
 

@@ -1,0 +1,129 @@
+"""
+Which rules hit a text, and where: one RE2 set over the whole text, then only the patterns whose trigger it saw.
+
+RE2 reads a text in linear time whatever the text (R. Cox, "Regular Expression Matching in the Wild", 2010).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import re2
+
+from middleware.guard.rule import CONTEXT, Kind, Rule
+
+_SET_MEMORY = 32 << 20
+"""Bytes for the set's program and its states. RE2 discards states when they are full, so this bounds memory, not what is found."""
+
+_PATTERN_MEMORY = 8 << 20
+"""Bytes for one pattern, RE2's default: the largest counted repetitions here need half."""
+
+MAX_CHECKS = 2_000
+"""Candidates of one rule looked at in one text. Further ones are believed: a flood of near misses must not buy time or a pass."""
+
+_SHORT = 64
+"""Bytes of a refused candidate inside which another may begin ("5555 4111 1111 1111 1111"); longer ones are skipped whole."""
+
+
+class MatchError(RuntimeError):
+    """RE2 could not read a text. The guard has no verdict then, and no verdict is never a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """`start` and `end` are character offsets into the text that was read; -1 where only the fact counts (injection, sql)."""
+
+    rule: Rule
+    start: int = -1
+    end: int = -1
+    value: str = ""
+
+
+class Matcher:
+    """The rules of some kinds, compiled. Safe to share between threads: RE2 objects are."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        options = re2.Options()
+        options.max_mem = _SET_MEMORY
+        options.log_errors = False
+        self._set = re2.Set.SearchSet(options)
+        self._rules: list[list[tuple[Rule, re2._Regexp]]] = []
+        slots: dict[str, int] = {}
+        for rule in rules:
+            trigger = rule.trigger or rule.pattern
+            if trigger not in slots:
+                slots[trigger] = self._set.Add(trigger)
+                self._rules.append([])
+            self._rules[slots[trigger]].append((rule, _compiled(rule)))
+        # The end of the text always matches: an empty answer can only mean that RE2 gave up, which it says no other way.
+        self._sentinel = self._set.Add(r"\z")
+        self._set.Compile()
+        self._match = self._set._set.Match
+
+    def hits(self, text: str, only: Kind | None = None) -> list[Hit]:
+        """Raises `MatchError`. Values in order of rule, then place; injection and sql rules report once. `only`: rules of that kind."""
+        data = text.encode("utf-8", "replace")  # a lone surrogate becomes "?", one character for one
+        found = self._match(data)
+        if not found:
+            raise MatchError("the rule set gave no answer")
+        if len(found) == 1:
+            return []
+        hits: list[Hit] = []
+        for slot in sorted(found):
+            if slot != self._sentinel:
+                for rule, pattern in self._rules[slot]:
+                    if only is not None and rule.kind != only:
+                        continue
+                    hits.extend(_located(rule, pattern, data, text))
+        return hits
+
+
+def _compiled(rule: Rule) -> "re2._Regexp":
+    options = re2.Options()
+    options.max_mem = _PATTERN_MEMORY
+    options.log_errors = False
+    return re2.compile(rule.pattern, options)
+
+
+def _located(rule: Rule, pattern: "re2._Regexp", data: bytes, text: str) -> Iterator[Hit]:
+    once = rule.kind in ("injection", "sql")
+    position, checks, ascii_only = 0, 0, len(data) == len(text)
+    bytes_seen = chars_seen = 0
+    while (match := pattern.search(data, position)) is not None:
+        group = next((i for i in range(1, pattern.groups + 1) if match.start(i) >= 0), 0)
+        start, end = match.span(group)
+        value = data[start:end].decode("utf-8", "replace")
+        if rule.trim is not None:
+            value = rule.trim(value)
+            end = start + len(value.encode())
+        checks += 1
+        if (
+            rule.check is None
+            or checks > MAX_CHECKS
+            or rule.check(
+                value,
+                data[max(0, start - CONTEXT) : start].decode("utf-8", "ignore"),
+                data[end : end + CONTEXT].decode("utf-8", "ignore"),
+            )
+        ):
+            if once:
+                yield Hit(rule)
+                return
+            if ascii_only:
+                yield Hit(rule, start, end, value)
+            else:
+                chars_seen += len(data[bytes_seen:start].decode("utf-8"))
+                bytes_seen = start
+                yield Hit(rule, chars_seen, chars_seen + len(value), value)
+            position = max(end, match.start() + 1)
+        elif match.end() - match.start() <= _SHORT:
+            position = match.start() + 1
+            while position < len(data) and data[position] & 0xC0 == 0x80:  # to the next character
+                position += 1
+        else:
+            position = match.end()
+        if position > len(data):
+            return
+
+
+def of_kinds(rules: Sequence[Rule], kinds: frozenset[Kind]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.kind in kinds)

@@ -1,0 +1,83 @@
+"""The layer that looks at what a request says before anyone acts on it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middleware.record import RECORD, Decision, Outcome
+from middleware.refusal import Code, screened
+from middleware.scope import PROMPT, ScopeKey
+
+
+class Verdict(Protocol):
+    """
+    What a guard found. `reasons` and `rules` come from closed sets; `code` is set when `outcome` is `block`.
+
+    With `mask`, `texts` are the texts to go on with and `replacements` maps each placeholder to what it stands for.
+    """
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+    @property
+    def code(self) -> Code | None: ...
+
+    @property
+    def reasons(self) -> Sequence[str]: ...
+
+    @property
+    def rules(self) -> Sequence[str]: ...
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+
+    @property
+    def replacements(self) -> Mapping[str, str]: ...
+
+
+class TextGuard(Protocol):
+    def inspect(self, texts: Sequence[str]) -> Verdict: ...
+
+
+_MESSAGES: Mapping[str, str] = {
+    "prompt_injection": "the text tries to override instructions",
+    "pii_detected": "the text contains personal data",
+    "secret_detected": "the text contains a key or another secret",
+    "sql_injection": "the text contains an SQL or command injection",
+}
+
+MASKED: ScopeKey[Mapping[str, str]] = ScopeKey("masked", put_by="InputGuardMiddleware")
+"""Placeholders of this request and what they stand for. Whoever writes the answer puts the originals back."""
+
+
+class InputGuardMiddleware:
+    """
+    Refuse or mask texts that try to override instructions or carry personal data, secrets, SQL or shell injections.
+
+    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED. A guard that raises is a refusal, not a pass:
+    the exception goes outward and the endpoint is not called.
+    """
+
+    def __init__(self, app: ASGIApp, *, guard: TextGuard) -> None:
+        self.app = app
+        self.guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (PROMPT.get(scope) is None and scope["method"] in ("GET", "HEAD", "OPTIONS")):
+            await self.app(scope, receive, send)
+            return
+
+        prompt = PROMPT.require(scope)
+        verdict = self.guard.inspect(prompt.texts)
+        record = RECORD.get(scope)
+        if record is not None:
+            for reason in verdict.reasons or ("",):
+                record.decisions.append(Decision("input_guard", verdict.outcome, reason, tuple(verdict.rules)))
+        if verdict.code is not None:
+            await screened(verdict.code, _MESSAGES[verdict.code])(scope, receive, send)
+            return
+        if verdict.outcome == "mask":
+            PROMPT.put(scope, prompt.with_texts(verdict.texts))
+            MASKED.put(scope, verdict.replacements)
+        await self.app(scope, receive, send)

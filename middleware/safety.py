@@ -1,0 +1,87 @@
+"""The layer that asks a classifier whether a text is harmful."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middleware.record import RECORD, Decision
+from middleware.refusal import Refusal, screened
+from middleware.scope import PROMPT
+
+
+class Assessment(Protocol):
+    """A classifier's verdict. `scores` 0..1 by category, `flagged` its own decision if it makes one."""
+
+    @property
+    def scores(self) -> Mapping[str, float]: ...
+
+    @property
+    def flagged(self) -> bool | None: ...
+
+
+class Classifier(Protocol):
+    async def classify(self, texts: Sequence[str]) -> Assessment | None:
+        """The verdict on the texts together; None when no classifier could give one in time."""
+        ...
+
+
+def unsafe_categories(assessment: Assessment, threshold: float) -> tuple[str, ...]:
+    """The categories that reach the threshold, highest score first; all that scored when only `flagged` says unsafe."""
+    ranked = sorted(assessment.scores.items(), key=lambda item: -item[1])
+    over = tuple(category for category, score in ranked if score >= threshold)
+    if not over and assessment.flagged:
+        return tuple(category for category, score in ranked if score > 0) or ("unspecified",)
+    return over
+
+
+class SafetyMiddleware:
+    """
+    Answer 422 (`content_policy_violation`) to a harmful text.
+
+    Reads PROMPT. `classifier` None: nothing is asked, and the record says so. No verdict: 503 with
+    `fail_mode="closed"`, a marked pass with `"open"`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        classifier: Classifier | None,
+        threshold: float = 0.7,
+        fail_mode: Literal["closed", "open"] = "closed",
+    ) -> None:
+        if not 0 < threshold <= 1:
+            raise ValueError("threshold must be above 0 and at most 1")
+        if fail_mode not in ("closed", "open"):
+            raise ValueError("fail_mode must be 'closed' or 'open'")
+        self.app = app
+        self.classifier = classifier
+        self.threshold = threshold
+        self.fail_mode = fail_mode
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (PROMPT.get(scope) is None and scope["method"] in ("GET", "HEAD", "OPTIONS")):
+            await self.app(scope, receive, send)
+            return
+
+        decision, refusal = await self._judge(PROMPT.require(scope).texts)
+        record = RECORD.get(scope)
+        if record is not None:
+            record.decisions.append(decision)
+        await (refusal or self.app)(scope, receive, send)
+
+    async def _judge(self, texts: Sequence[str]) -> tuple[Decision, Refusal | None]:
+        if self.classifier is None:
+            return Decision("safety", "off"), None
+        assessment = await self.classifier.classify(texts)
+        if assessment is None:
+            decision = Decision("safety", "error", "no_verdict")
+            if self.fail_mode == "open":
+                return decision, None
+            return decision, Refusal(503, "unavailable", "no safety classifier gave a verdict", {"Retry-After": "5"})
+        categories = unsafe_categories(assessment, self.threshold)
+        if not categories:
+            return Decision("safety", "pass"), None
+        message = "the text was judged unsafe: " + ", ".join(categories)
+        return Decision("safety", "block", "unsafe", categories), screened("content_policy_violation", message)

@@ -1,0 +1,70 @@
+"""Fixtures all tests share: a real Redis, providers on loopback ports, an environment for a gateway that uses them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.redis_server import RedisServer
+from tests.serving import environment
+from tests.upstream import Upstream
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The server all tests share. One that breaks it takes `own_redis` instead."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The shared server's address, without data and scripts."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server for this test alone, to be stopped, killed or paused."""
+    with RedisServer() as server:
+        yield server
+
+
+class UpstreamFactory(Protocol):
+    """`await upstream()`: a provider of its own per call; arguments as for `Upstream`."""
+
+    def __call__(
+        self,
+        *,
+        key: str | None = None,
+        requires_key: bool = True,
+        models: tuple[str, ...] | None = None,
+        prefill: bool = True,
+    ) -> Awaitable[Upstream]: ...
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[UpstreamFactory]:
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            *,
+            key: str | None = None,
+            requires_key: bool = True,
+            models: tuple[str, ...] | None = None,
+            prefill: bool = True,
+        ) -> Upstream:
+            fake = Upstream(key=key, requires_key=requires_key, models=models, prefill=prefill)
+            return await stack.enter_async_context(fake)
+
+        yield start
+
+
+@pytest.fixture
+def gateway_environment(tmp_path: Path) -> Callable[..., Mapping[str, str]]:
+    """`serving.environment` with a data directory of this test's own."""
+    return partial(environment, data_dir=tmp_path / "data")
