@@ -26,10 +26,11 @@ aimock: .venv/dev
 	$(BIN)/python -m pytest -q tests/aimock
 
 # What the gateway, its tests and its build need, each with the hashes of every file that may be installed.
+lock: LOCK = uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra build pyproject.toml -c requirements.lock -o requirements-build.lock
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) --extra dev pyproject.toml -o requirements-dev.lock
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - -o requirements-build.lock
 
 wheel: .venv/dev
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

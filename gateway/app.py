@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Route
 
 from gateway.checks import BatchResilience, BatchSecurity, CheckToxicity
-from gateway.keys import EnvironmentKeys
+from gateway.keys import environment_keys
 from gateway.metrics import Metrics
 from gateway.query import Query
 from gateway.redis import connect, wait_until_reachable
@@ -60,7 +60,7 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
     redis = connect(settings.redis_url, timeout_ms=settings.redis_timeout_ms)
     limiter = SlidingWindow(redis, prefix=settings.redis_prefix)
     address = ClientAddress(settings.trusted_proxies)
-    keys = EnvironmentKeys(settings.client_keys())
+    keys = environment_keys(settings.client_keys())
     guard = Guard(
         injection=settings.injection_action if settings.enable_prompt_injection_check else "off",
         pii=settings.pii_action,

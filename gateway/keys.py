@@ -1,7 +1,5 @@
 """Client keys: how they look, and the store of those that the environment names."""
 
-import hashlib
-import hmac
 import secrets
 import string
 import zlib
@@ -10,6 +8,7 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from middleware.scope import Principal
+from middleware.static_keys import StaticKeys
 
 _ALPHABET = string.digits + string.ascii_letters
 _SECRET_CHARS = 26
@@ -37,31 +36,15 @@ def _checksum(body: str) -> str:
     return digits
 
 
-class EnvironmentKeys:
+def environment_keys(keys: Mapping[str, SecretStr]) -> StaticKeys:
     """
-    Keys from the environment, held as keyed digests only.
+    A store of the keys that variables hold.
 
-    The id of a key is the name of its variable in lower case; `ADMIN_API_KEY` may do everything. A secret that stands
-    in two variables belongs to the first, and to the admin if one of them is `ADMIN_API_KEY`.
+    The id of a key is the name of its variable in lower case. `ADMIN_API_KEY` may do everything, also when the same
+    secret stands in another variable.
     """
-
-    def __init__(self, keys: Mapping[str, SecretStr]) -> None:
-        self._digest_key = secrets.token_bytes(32)
-        self._principals: dict[bytes, Principal] = {}
-        for name, key in keys.items():
-            digest = self._digest(key.get_secret_value().encode("ascii"))
-            admin = name == "ADMIN_API_KEY"
-            if admin or digest not in self._principals:
-                self._principals[digest] = Principal(name.lower().replace("_", "-"), admin=admin)
-
-    async def find(self, key: bytes) -> Principal | None:
-        """Look-up by digest: the time it takes says nothing about how much of a guess was right."""
-        digest = self._digest(key)
-        found = None
-        for known, principal in self._principals.items():
-            if hmac.compare_digest(known, digest):
-                found = principal
-        return found
-
-    def _digest(self, key: bytes) -> bytes:
-        return hashlib.blake2b(key, key=self._digest_key, digest_size=32).digest()
+    names = sorted(keys, key=lambda name: name != "ADMIN_API_KEY")
+    return StaticKeys(
+        (keys[name].get_secret_value(), Principal(name.lower().replace("_", "-"), admin=name == "ADMIN_API_KEY"))
+        for name in names
+    )

@@ -11,6 +11,9 @@ from middleware.refusal import FieldError
 
 B = TypeVar("B", bound="Body")
 
+MAX_PROBLEMS = 20
+"""Problems told of one body: enough to mend it, too few to make the answer large."""
+
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
@@ -111,18 +114,19 @@ def batch_body(name: str, *, max_prompts: int, max_chars: int) -> type[BatchBody
 
 
 def parser(body: type[B]) -> Callable[[Any], B]:
-    """A `parse` for BodyMiddleware: strict types, no unknown fields, all problems at once, no echo of values."""
+    """A `parse` for BodyMiddleware: strict types, no unknown fields, many problems at once, no echo of values."""
 
     def parse(value: Any) -> B:
         try:
             return body.model_validate(value)
         except ValidationError as error:
             details = error.errors(include_input=False, include_url=False, include_context=False)
-            raise InvalidBody(*(_field_error(item["loc"], item["msg"], item["type"]) for item in details)) from None
+            fields = [_field_error(item["loc"], item["msg"], item["type"]) for item in details[:MAX_PROBLEMS]]
+            raise InvalidBody(*fields) from None
 
     return parse
 
 
 def _field_error(loc: tuple[str | int, ...], msg: str, kind: str) -> FieldError:
-    """Names of unknown fields are the caller's text: they are cut, the list of them is not."""
+    """The name of an unknown field is the caller's text: it is cut."""
     return FieldError(tuple(part[:64] if isinstance(part, str) else part for part in loc), msg, kind)

@@ -1,13 +1,18 @@
 """The layer that looks at what a request says before anyone acts on it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middleware.record import RECORD, Decision, Outcome
-from middleware.refusal import Code, screened
+from middleware.refusal import Code, Refusal, screened
 from middleware.scope import PROMPT, ScopeKey
+
+log = logging.getLogger(__name__)
+
+_NO_VERDICT = Refusal(503, "unavailable", "the input guard gave no verdict", {"Retry-After": "1"})
 
 
 class Verdict(Protocol):
@@ -55,8 +60,8 @@ class InputGuardMiddleware:
     """
     Refuse or mask texts that try to override instructions or carry personal data, secrets, SQL or shell injections.
 
-    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED. A guard that raises is a refusal, not a pass:
-    the exception goes outward and the endpoint is not called.
+    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED. A guard that raises gave no verdict: 503, and
+    the endpoint is not called.
     """
 
     def __init__(self, app: ASGIApp, *, guard: TextGuard) -> None:
@@ -69,8 +74,15 @@ class InputGuardMiddleware:
             return
 
         prompt = PROMPT.require(scope)
-        verdict = self.guard.inspect(prompt.texts)
         record = RECORD.get(scope)
+        try:
+            verdict = self.guard.inspect(prompt.texts)
+        except Exception as error:
+            log.error("the input guard gave no verdict: %s", type(error).__name__)
+            if record is not None:
+                record.decisions.append(Decision("input_guard", "error", "no_verdict"))
+            await _NO_VERDICT(scope, receive, send)
+            return
         if record is not None:
             for reason in verdict.reasons or ("",):
                 record.decisions.append(Decision("input_guard", verdict.outcome, reason, tuple(verdict.rules)))

@@ -47,37 +47,41 @@ class Client(Protocol):
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[ByteStream]: ...
 
-    async def aclose(self) -> None: ...
-
 
 class HttpClient:
     """
-    A pool of connections to the providers.
+    A pool of connections to the providers, open inside `async with`.
 
-    `connect_timeout_s` bounds DNS, TCP and TLS together; every other limit of time is the caller's. Must be made inside
-    a running event loop and closed with `aclose`.
+    `connect_timeout_s` bounds DNS, TCP and TLS together; every other limit of time is the caller's.
     """
 
     def __init__(self, *, connect_timeout_s: float) -> None:
-        self._session = aiohttp.ClientSession(
+        self._connect_timeout_s = connect_timeout_s
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._opened = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             # `connect` also counts waiting for the pool, which has no limit: it is the time to a usable connection.
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "llm-secure-gateway"},
             trust_env=False,
         )
-
-    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
 
-    async def aclose(self) -> None:
-        await self._session.close()
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            raise RuntimeError("the HTTP client is not open: use it inside `async with`")
+        return self._opened
 
     async def send(self, request: HttpRequest) -> HttpReply:
         """

@@ -55,7 +55,23 @@ def _worded(value: str) -> bool:
 
 
 _WORDS = re.compile(r"(?<![A-Za-z0-9])[A-Z]?[a-z]{3,}(?![a-z0-9])")
-_PUBLIC = ("public", "pubkey", "csrf", "xsrf", "primary", "foreign", "partition", "keyword", "keystr", "alphabet", "checksum", "digest", "sha1", "sha256", "md5")
+_PUBLIC = (
+    "public",
+    "pubkey",
+    "csrf",
+    "xsrf",
+    "primary",
+    "foreign",
+    "partition",
+    "keyword",
+    "keystr",
+    "alphabet",
+    "checksum",
+    "digest",
+    "sha1",
+    "sha256",
+    "md5",
+)
 
 
 def _assigned(value: str, before: str, after: str) -> bool:
@@ -64,16 +80,37 @@ def _assigned(value: str, before: str, after: str) -> bool:
 
     3.0 bits per character separates words and names from drawn strings of 16 characters; gitleaks' generic rule asks 3.5 of longer ones.
     """
-    if _placeholder(value) or _is_uuid(value) or after.startswith(("(", "[")) or any(word in before.lower() for word in _PUBLIC):
+    if (
+        _placeholder(value)
+        or _is_uuid(value)
+        or after.startswith(("(", "["))
+        or any(word in before.lower() for word in _PUBLIC)
+    ):
         return False
     letters, digits = sum(c.isalpha() for c in value), sum(c.isdigit() for c in value)
     if digits < 2 or letters < 2 or entropy(value) < 3.0 or "abcdefghij" in value.lower() or _worded(value):
         return False
     # a path, a dotted name or a word with a number, not a drawn string
-    return not ("/" in value and "." in value) and not value.startswith(("$", "/", "./", "http", "process.", "os.", "env."))
+    return not ("/" in value and "." in value) and not value.startswith(
+        ("$", "/", "./", "http", "process.", "os.", "env.")
+    )
 
 
-_PASSWORD_WORDS = ("getpass", "environ", "process", "config", "request", "password", "secret", "null", "none", "true", "false", "string", "input")
+_PASSWORD_WORDS = (
+    "getpass",
+    "environ",
+    "process",
+    "config",
+    "request",
+    "password",
+    "secret",
+    "null",
+    "none",
+    "true",
+    "false",
+    "string",
+    "input",
+)
 
 
 def _password(value: str, before: str, after: str) -> bool:
@@ -82,16 +119,25 @@ def _password(value: str, before: str, after: str) -> bool:
     if _placeholder(value) or after[:1] == "(" or any(word in low for word in _PASSWORD_WORDS) or value[0] in "$%{<[(&":
         return False
     classes = (
-        any(c.islower() for c in value) + any(c.isupper() for c in value) + any(c.isdigit() for c in value) + any(not c.isalnum() for c in value)
+        any(c.islower() for c in value)
+        + any(c.isupper() for c in value)
+        + any(c.isdigit() for c in value)
+        + any(not c.isalnum() for c in value)
     )
-    if "(" in value or ")" in value or "." in value.strip(".") and classes < 4:
+    if "(" in value or ")" in value or ("." in value.strip(".") and classes < 4):
         return False
-    return entropy(value) >= 2.5 and (classes >= 3 or (classes == 2 and len(value) >= 10 and any(c.isdigit() for c in value)))
+    return entropy(value) >= 2.5 and (
+        classes >= 3 or (classes == 2 and len(value) >= 10 and any(c.isdigit() for c in value))
+    )
 
 
 def _url_password(value: str, before: str, after: str) -> bool:
     """A variable in place of the password is how it should be done."""
-    return value.lower() not in ("password", "pass", "pwd", "passwd", "secret", "user", "x", "xxx") and not _placeholder(value) and value[0] not in "$%{<[*:"
+    return (
+        value.lower() not in ("password", "pass", "pwd", "passwd", "secret", "user", "x", "xxx")
+        and not _placeholder(value)
+        and value[0] not in "$%{<[*:"
+    )
 
 
 def _jwt(value: str, before: str, after: str) -> bool:
@@ -129,7 +175,11 @@ _PREFIXED = (
     _row("gateway", r"\bgw_[A-Za-z0-9]{4,}_[A-Za-z0-9_-]{20,}", r"gw_"),
     # code hosts and package registries
     _row("github", r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{40,}", r"gh[pousr]_|github_pat_"),
-    _row("gitlab", rf"\b(?:glpat|gldt|glcbt|glrt|glptt|glft|glimt|glagent|gloas|glsoat|glffct|glrtr|glwt)-(?:t\d_)?[A-Za-z0-9_=.-]{{18,}}|\bGR1348941{_B}{{20}}|_gitlab_session=[0-9a-z]{{32}}", r"\bgl(?:pat|dt|cbt|rt|ptt|ft|imt|agent|oas|soat|ffct|rtr|wt)-|GR1348941|_gitlab_session="),
+    _row(
+        "gitlab",
+        rf"\b(?:glpat|gldt|glcbt|glrt|glptt|glft|glimt|glagent|gloas|glsoat|glffct|glrtr|glwt)-(?:t\d_)?[A-Za-z0-9_=.-]{{18,}}|\bGR1348941{_B}{{20}}|_gitlab_session=[0-9a-z]{{32}}",
+        r"\bgl(?:pat|dt|cbt|rt|ptt|ft|imt|agent|oas|soat|ffct|rtr|wt)-|GR1348941|_gitlab_session=",
+    ),
     _row("npm", r"\bnpm_[A-Za-z0-9]{30,}", r"npm_"),
     _row("pypi", rf"\bpypi-{_B}{{50,}}", r"pypi-"),
     _row("rubygems", r"\brubygems_[0-9a-f]{48}", r"rubygems_"),
@@ -137,10 +187,26 @@ _PREFIXED = (
     _row("artifactory", r"\bAKC[a-zA-Z0-9]{10,}|\bcmVmd[A-Za-z0-9]{59}\b", r"\bAKC[a-zA-Z0-9]|\bcmVmd", _random),
     _row("sourcegraph", r"\bsgp_(?:[0-9a-fA-F]{16}|local)_[0-9a-fA-F]{40}|\bsgp_[0-9a-fA-F_]{40,}", r"sgp_"),
     # clouds
-    _row("aws-access-key", r"\b(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z0-9]{16}\b", r"\bA(?:KIA|SIA|BIA|CCA|ROA|IDA)[A-Z0-9]"),
-    _row("aws-secret-key", r"(?i)aws[\w .-]{0,20}(?:secret|access|key|token)[\w .-]{0,20}['\"]?\s*(?:=|:|=>|:=|is)\s*['\"]?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|\z)", r"(?i)aws"),
-    _row("aws-bedrock", r"\bABSK[A-Za-z0-9+/]{100,}={0,2}|\bbedrock-api-key-[A-Za-z0-9+/=]{20,}", r"ABSK|bedrock-api-key-"),
-    _row("azure-storage", r"(?i)Acc(?:ount)?[a-z]*Key\s*=\s*([A-Za-z0-9+/]{60,88}={0,2})|\bAcc\w+=([A-Za-z0-9+/]{80,88}==)", r"(?i)\bacc[a-z]*(?:key|=)"),
+    _row(
+        "aws-access-key",
+        r"\b(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z0-9]{16}\b",
+        r"\bA(?:KIA|SIA|BIA|CCA|ROA|IDA)[A-Z0-9]",
+    ),
+    _row(
+        "aws-secret-key",
+        r"(?i)aws[\w .-]{0,20}(?:secret|access|key|token)[\w .-]{0,20}['\"]?\s*(?:=|:|=>|:=|is)\s*['\"]?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|\z)",
+        r"(?i)aws",
+    ),
+    _row(
+        "aws-bedrock",
+        r"\bABSK[A-Za-z0-9+/]{100,}={0,2}|\bbedrock-api-key-[A-Za-z0-9+/=]{20,}",
+        r"ABSK|bedrock-api-key-",
+    ),
+    _row(
+        "azure-storage",
+        r"(?i)Acc(?:ount)?[a-z]*Key\s*=\s*([A-Za-z0-9+/]{60,88}={0,2})|\bAcc\w+=([A-Za-z0-9+/]{80,88}==)",
+        r"(?i)\bacc[a-z]*(?:key|=)",
+    ),
     _row("azure-ad", r"\b[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}", r"\dQ~"),
     _row("azure-sas", r"(?i)[?&]sig=([A-Za-z0-9%/+]{40,}(?:%3D|=))", r"(?i)[?&]sig="),
     _row("gcp-service-account", r"\"private_key_id\"\s*:\s*\"([0-9a-f]{40})\"", r"\"private_key_id\""),
@@ -148,7 +214,12 @@ _PREFIXED = (
     _row("heroku", rf"\bHRKU-{_B}{{36,}}", r"HRKU-"),
     _row("alibaba", r"\bLTAI[A-Za-z0-9]{17,22}\b", r"LTAI", _random),
     _row("tencent", r"\bAKID[A-Za-z0-9]{32}\b", r"AKID"),
-    _row("yandex", rf"\bAQVN[A-Za-z0-9_-]{{35,38}}|\bYC[A-Za-z0-9_-]{{38}}\b|\bt1\.[A-Z0-9a-z_-]+={{0,2}}\.{_B}{{86}}={{0,2}}", r"AQVN|\bYC[A-Za-z0-9_-]|\bt1\.", _random),
+    _row(
+        "yandex",
+        rf"\bAQVN[A-Za-z0-9_-]{{35,38}}|\bYC[A-Za-z0-9_-]{{38}}\b|\bt1\.[A-Z0-9a-z_-]+={{0,2}}\.{_B}{{86}}={{0,2}}",
+        r"AQVN|\bYC[A-Za-z0-9_-]|\bt1\.",
+        _random,
+    ),
     _row("planetscale", r"\bpscale_(?:tkn|pw|oauth)_[A-Za-z0-9=._-]{30,}", r"pscale_"),
     _row("doppler", r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9]{40,}", r"\bdp\.(?:pt|st|ct|sa|scim|audit)\."),
     _row("vault", rf"\b(?:hvs|hvb)\.{_B}{{24,}}|\bs\.[A-Za-z0-9]{{24}}\b", r"\bhv[sb]\.|\bs\.[A-Za-z0-9]", _random),
@@ -158,17 +229,43 @@ _PREFIXED = (
     _row("cloudflare-origin", r"\bv1\.0-[0-9a-f]{24}-[0-9a-f]{146}", r"v1\.0-"),
     _row("fly", r"\bfo1_[\w-]{43}|\bfm[12][ar]?_[A-Za-z0-9+/]{100,}", r"fo1_|fm[12][ar]?_"),
     _row("age", r"\bAGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}", r"AGE-SECRET-KEY-1"),
-    _row("1password", r"\bA3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}|\bops_eyJ[A-Za-z0-9+/]{200,}", r"\bA3-|ops_eyJ"),
+    _row(
+        "1password",
+        r"\bA3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}|\bops_eyJ[A-Za-z0-9+/]{200,}",
+        r"\bA3-|ops_eyJ",
+    ),
     _row("octopus", r"\bAPI-[A-Z0-9]{26}\b", r"\bAPI-[A-Z0-9]", _random),
     _row("harness", r"\b(?:pat|sat)\.[A-Za-z0-9_-]{22}\.[0-9a-zA-Z]{24}\.[A-Za-z0-9]{20}", r"\b(?:pat|sat)\."),
     _row("openshift", rf"\bsha256~{_B}{{43}}", r"sha256~"),
     # messaging
-    _row("slack", r"\bxox[abeprs]-[0-9A-Za-z][A-Za-z0-9-]{16,}|\bxox[ep]\.xox[bp]-\d-[A-Za-z0-9]{30,}|\bxoxe-\d-[A-Za-z0-9]{30,}|\bxapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+", r"xox[abeprs][-.]|xapp-", _random),
-    _row("slack-webhook", r"hooks.slack.com/(?:services|workflows|triggers)/([A-Za-z0-9+/]{40,56})", r"hooks.slack.com/"),
-    _row("discord", r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}", r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]", _random),
+    _row(
+        "slack",
+        r"\bxox[abeprs]-[0-9A-Za-z][A-Za-z0-9-]{16,}|\bxox[ep]\.xox[bp]-\d-[A-Za-z0-9]{30,}|\bxoxe-\d-[A-Za-z0-9]{30,}|\bxapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+",
+        r"xox[abeprs][-.]|xapp-",
+        _random,
+    ),
+    _row(
+        "slack-webhook", r"hooks.slack.com/(?:services|workflows|triggers)/([A-Za-z0-9+/]{40,56})", r"hooks.slack.com/"
+    ),
+    _row(
+        "discord",
+        r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
+        r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]",
+        _random,
+    ),
     _row("discord-webhook", r"discord(?:app)?\.com/api/webhooks/\d{17,20}/([A-Za-z0-9_-]{60,})", r"/api/webhooks/"),
-    _row("teams-webhook", r"webhook\.office\.com/webhookb2/([0-9a-f-]{36}@[0-9a-f-]{36}/IncomingWebhook/[0-9a-f]{32})", r"/webhookb2/", None),
-    _row("telegram", r"(?:^|[^A-Za-z0-9])(\d{8,10}:A[A-Za-z0-9_-]{34})(?:[^A-Za-z0-9_-]|\z)", r"\d:A[A-Za-z0-9_-]", _random),
+    _row(
+        "teams-webhook",
+        r"webhook\.office\.com/webhookb2/([0-9a-f-]{36}@[0-9a-f-]{36}/IncomingWebhook/[0-9a-f]{32})",
+        r"/webhookb2/",
+        None,
+    ),
+    _row(
+        "telegram",
+        r"(?:^|[^A-Za-z0-9])(\d{8,10}:A[A-Za-z0-9_-]{34})(?:[^A-Za-z0-9_-]|\z)",
+        r"\d:A[A-Za-z0-9_-]",
+        _random,
+    ),
     _row("sendgrid", r"\bSG\.[A-Za-z0-9_=-]{16,32}\.[A-Za-z0-9_=.-]{32,64}", r"\bSG\."),
     _row("twilio", r"\b(?:SK|AC)[0-9a-fA-F]{32}\b", r"\b(?:SK|AC)[0-9a-fA-F]", _random),
     _row("mailgun", r"\b(?:key|pubkey)-[0-9a-f]{32}\b", r"key-[0-9a-f]"),
@@ -181,7 +278,11 @@ _PREFIXED = (
     _row("easypost", r"\bEZ[AT]K[A-Za-z0-9]{54}", r"\bEZ[AT]K"),
     _row("shippo", r"\bshippo_(?:live|test)_[0-9a-fA-F]{40}", r"shippo_"),
     _row("adobe", r"\bp8e-[A-Za-z0-9]{32}", r"p8e-"),
-    _row("grafana", r"\bglsa_[A-Za-z0-9]{32}_[0-9A-Fa-f]{8}|\bglc_[A-Za-z0-9+/]{32,}={0,2}|\beyJrIjoi[A-Za-z0-9]{60,}={0,2}", r"glsa_|glc_|eyJrIjoi"),
+    _row(
+        "grafana",
+        r"\bglsa_[A-Za-z0-9]{32}_[0-9A-Fa-f]{8}|\bglc_[A-Za-z0-9+/]{32,}={0,2}|\beyJrIjoi[A-Za-z0-9]{60,}={0,2}",
+        r"glsa_|glc_|eyJrIjoi",
+    ),
     _row("linear", r"\blin_(?:api|oauth)_[A-Za-z0-9]{40}", r"lin_(?:api|oauth)_"),
     _row("postman", r"\bPMAK-[0-9a-fA-F]{24}-[0-9a-fA-F]{34}", r"PMAK-"),
     _row("newrelic", r"\bNRAK-[A-Z0-9]{27}|\bNRJS-[0-9a-f]{19}|\bNRII-[A-Za-z0-9-]{32}", r"(?i)\bNR(?:AK|JS|II)-"),
@@ -196,23 +297,75 @@ _PREFIXED = (
     _row("duffel", r"\bduffel_(?:test|live)_[A-Za-z0-9_=-]{40,}", r"duffel_"),
     _row("frameio", r"\bfio-u-[A-Za-z0-9_=-]{60,}", r"fio-u-"),
     _row("maxmind", r"\b[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk\b", r"_mmk"),
-    _row("mapbox", r"\b[ps]k\.eyJ[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{20,}|\bpk\.[a-z0-9]{60}\.[a-z0-9]{22}", r"\b[ps]k\.[A-Za-z0-9]", _random),
-    _row("plaid", r"\baccess-(?:sandbox|development|production)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", r"access-(?:sandbox|development|production)-"),
+    _row(
+        "mapbox",
+        r"\b[ps]k\.eyJ[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{20,}|\bpk\.[a-z0-9]{60}\.[a-z0-9]{22}",
+        r"\b[ps]k\.[A-Za-z0-9]",
+        _random,
+    ),
+    _row(
+        "plaid",
+        r"\baccess-(?:sandbox|development|production)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        r"access-(?:sandbox|development|production)-",
+    ),
     _row("settlemint", r"\bsm_(?:aat|pat|sat)_[A-Za-z0-9]{16,}", r"sm_(?:aat|pat|sat)_"),
     _row("defined-networking", r"\bdnkey-[A-Za-z0-9=_-]{26}-[A-Za-z0-9=_-]{52}", r"dnkey-"),
-    _row("authress", r"\b(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][A-Za-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}", r"\.acc[_-]"),
-    _row("facebook", r"\bEAA[MC][A-Za-z0-9]{100,}|\b\d{15,16}(?:\||%7[cC])[0-9a-zA-Z_-]{27,40}", r"EAA[MC]|\d(?:\||%7[cC])[0-9a-zA-Z]", _random),
+    _row(
+        "authress",
+        r"\b(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][A-Za-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}",
+        r"\.acc[_-]",
+    ),
+    _row(
+        "facebook",
+        r"\bEAA[MC][A-Za-z0-9]{100,}|\b\d{15,16}(?:\||%7[cC])[0-9a-zA-Z_-]{27,40}",
+        r"EAA[MC]|\d(?:\||%7[cC])[0-9a-zA-Z]",
+        _random,
+    ),
     _row("twitter-bearer", r"\bA{20}[A-Za-z0-9%]{60,100}", r"\bAAAAAAAAAA", None),
-    _row("new-token", r"\b(?:CLOJARS|figd|ory_at|ory_rt|phc|phx|rnd|sbp|supabase|vercel|whsec|cio|pat-na1|pat-eu1|dckr_pat|dckr_oat|sqp|squ|sqa|infracost|ico|bkua|buildkite|lob|live|secret|token)[_-][A-Za-z0-9]{36,}\b", r"(?:figd|ory_[ar]t|phc|phx|rnd|sbp|supabase|vercel|whsec|cio|pat-(?:na|eu)1|dckr_[po]at|sq[pua]|infracost|ico|bkua|buildkite|lob|live|secret|token)[_-][A-Za-z0-9]", _random),
+    _row(
+        "new-token",
+        r"\b(?:CLOJARS|figd|ory_at|ory_rt|phc|phx|rnd|sbp|supabase|vercel|whsec|cio|pat-na1|pat-eu1|dckr_pat|dckr_oat|sqp|squ|sqa|infracost|ico|bkua|buildkite|lob|live|secret|token)[_-][A-Za-z0-9]{36,}\b",
+        r"(?:figd|ory_[ar]t|phc|phx|rnd|sbp|supabase|vercel|whsec|cio|pat-(?:na|eu)1|dckr_[po]at|sq[pua]|infracost|ico|bkua|buildkite|lob|live|secret|token)[_-][A-Za-z0-9]",
+        _random,
+    ),
     # documents and headers
     _row("jwt", r"\bey[A-Za-z0-9]{14,}\.[A-Za-z0-9_/\\-]{15,}\.?[A-Za-z0-9_/\\+=-]*", r"\bey[A-Za-z0-9]", _jwt),
-    _row("private-key", r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:[\sA-Za-z0-9+/=:,.\\-]*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?", r"PRIVATE KEY", None),
+    _row(
+        "private-key",
+        r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:[\sA-Za-z0-9+/=:,.\\]|-[A-Za-z])*(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
+        r"PRIVATE KEY",
+        None,
+    ),
     _row("putty-key", r"PuTTY-User-Key-File-\d", "", None),
-    _row("url-password", r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"'<>]{0,80}:([^\s/@\"'<>]{2,120})@[A-Za-z0-9\[]", r"://[^\s/@]*@", _url_password),
-    _row("basic-auth", r"(?i)\bauthorization['\"]?\s*[:=]\s*['\"]?basic\s+([A-Za-z0-9+/]{10,}={0,2})", r"(?i)\bbasic\s+[A-Za-z0-9+/]"),
-    _row("bearer", r"(?i)\b(?:authorization['\"]?\s*[:=]\s*['\"]?)?bearer\s+([A-Za-z0-9_.~+/=-]{24,})", r"(?i)\bbearer\s+[A-Za-z0-9]", _random),
-    _row("curl-user", r"(?i)\bcurl\b[^\n]*?\s(?:-u|--user)[ =]?['\"]?([^\s:'\"$]{1,40}:[^\s'\"$]{3,})", r"\s(?:-u|--user)[ ='\"]", _url_password),
-    _row("npm-auth", r":_auth\w*=['\"]?([A-Za-z0-9_+/=-]{12,})", r":_auth", lambda v, b, a: not _placeholder(v) and not _is_uuid(v)),
+    _row(
+        "url-password",
+        r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"'<>]{0,80}:([^\s/@\"'<>]{2,120})@[A-Za-z0-9\[]",
+        r"://[^\s/@]*@",
+        _url_password,
+    ),
+    _row(
+        "basic-auth",
+        r"(?i)\bauthorization['\"]?\s*[:=]\s*['\"]?basic\s+([A-Za-z0-9+/]{10,}={0,2})",
+        r"(?i)\bbasic\s+[A-Za-z0-9+/]",
+    ),
+    _row(
+        "bearer",
+        r"(?i)\b(?:authorization['\"]?\s*[:=]\s*['\"]?)?bearer\s+([A-Za-z0-9_.~+/=-]{24,})",
+        r"(?i)\bbearer\s+[A-Za-z0-9]",
+        _random,
+    ),
+    _row(
+        "curl-user",
+        r"(?i)\bcurl\b[^\n]*?\s(?:-u|--user)[ =]?['\"]?([^\s:'\"$]{1,40}:[^\s'\"$]{3,})",
+        r"\s(?:-u|--user)[ ='\"]",
+        _url_password,
+    ),
+    _row(
+        "npm-auth",
+        r":_auth\w*=['\"]?([A-Za-z0-9_+/=-]{12,})",
+        r":_auth",
+        lambda v, b, a: not _placeholder(v) and not _is_uuid(v),
+    ),
     _row("nuget-password", r"(?i)<add\s+key=\"(?:ClearText)?Password\"\s+value=\"(.{8,80})\"\s*/>", r"(?i)<add\s+key="),
 )
 
@@ -246,7 +399,9 @@ _NAMED = (
         "vendor",
         rf"(?i){_VENDORS}[\w .-]{{0,20}}[\s'\"`]{{0,3}}(?:=>|:{{1,3}}=|\|\|:|\|\|={{0,2}}|\?=|:|=|>|,)[^A-Za-z0-9]{{0,6}}([A-Za-z0-9_=@/+.-]{{14,200}})",
         rf"(?i){_VENDORS}",
-        lambda value, before, after: _assigned(value, before, after) and sum(c.isdigit() for c in value) >= 3 and "." not in value,
+        lambda value, before, after: (
+            _assigned(value, before, after) and sum(c.isdigit() for c in value) >= 3 and "." not in value
+        ),
     ),
 )
 

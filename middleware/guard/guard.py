@@ -1,8 +1,9 @@
 """
 The input guard: one verdict for the texts of a request, whatever route or place they come from.
 
-Each text is read as it is and, where that differs, in its normalised form. What is found in either counts; masking is done on
-the text as it is, and a value that only the normalised form shows is refused instead, because no part of the original can be cut out for it.
+Each text is read as it is and, where that differs, in its normalised form. What is found in either counts; masking is
+done on the text as it is, and a value that only the normalised form shows is refused instead, because no part of the
+original can be cut out for it.
 """
 
 from collections import Counter
@@ -10,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from middleware.guard.masking import Placeholders
+from middleware.guard.masking import Placeholders, spans
 from middleware.guard.matcher import Hit, Matcher, of_kinds
 from middleware.guard.normalise import normalise
-from middleware.guard.rule import Kind, Rule
+from middleware.guard.rule import Kind
 from middleware.guard.rules import RULES
 
 Action = Literal["block", "mask", "flag", "off"]
@@ -37,7 +38,8 @@ class Report:
     """
     What one text holds. `pii` counts values by type; a secret counts there as `api_key` and has its rule in `secrets`.
 
-    `score` grows with the number of different rules that hit, 0 for none, 0.9 for one, 0.99 for two: an order, not a probability.
+    `score` grows with the number of different rules that hit, 0 for none, 0.9 for one, 0.99 for two: an order, not a
+    probability.
     """
 
     pii: Mapping[str, int] = field(default_factory=dict)
@@ -50,10 +52,15 @@ class Report:
     hits: tuple[Hit, ...] = field(default=(), repr=False)
     """Values in the text as it is, with their places."""
     disguised: tuple[Hit, ...] = field(default=(), repr=False)
-    """Values of the normalised form, if it shows one that the text as it is does not; places are in `normalise(text)`."""
+    """
+    Values of the normalised form, if it shows one that the text as it is does not; places are in `normalise(text)`.
+    """
 
     def masked(self, text: str) -> str:
-        """The text of this report with every value replaced. If a value is disguised, the normalised text, in which it can be."""
+        """
+        The text of this report with its values replaced: all of a kind whose action is mask, else the first
+        `MAX_VALUES` of each rule. If a value is disguised, the normalised text, in which it can be.
+        """
         if self.disguised:
             text = normalise(text)
         hits = self.disguised or self.hits
@@ -66,9 +73,10 @@ _CLEAN = Report()
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    `code` only with outcome "block". `reasons` are metric labels of all kinds that were found, in order of precedence; `rules` their ids;
-    `types` counts values by type over all texts. With outcome "mask", `texts` are to be sent in place of the given ones, and
-    `replacements` maps each placeholder to what it stands for; neither is ever to be logged.
+    `code` only with outcome "block". `reasons` are metric labels of all kinds that were found, in order of precedence;
+    `rules` their ids; `types` counts values by type over all texts. With outcome "mask", `texts` are to be sent in
+    place of the given ones, and `replacements` maps each placeholder to what it stands for; neither is ever to be
+    logged.
     """
 
     outcome: Outcome = "pass"
@@ -101,17 +109,18 @@ class Guard:
             raise ValueError("injection and sql can be blocked or flagged, not masked")
         kinds: frozenset[Kind] = frozenset(kind for kind, action in self._actions.items() if action != "off")
         self._matcher = Matcher(of_kinds(RULES, kinds)) if kinds else None
+        self._masked: frozenset[Kind] = frozenset(kind for kind in kinds if self._actions[kind] == "mask")
         self._joins = "injection" in kinds
 
     def scan(self, text: str) -> Report:
         """What the text holds, of the kinds that are not off. Raises `MatchError` rather than leave a text unread."""
         if self._matcher is None:
             return _CLEAN
-        plain = self._matcher.hits(text)
+        plain = self._matcher.hits(text, every=self._masked)
         form = normalise(text)
         if form is text:
             return _report(plain, ()) if plain else _CLEAN
-        folded = self._matcher.hits(form)
+        folded = self._matcher.hits(form, every=self._masked)
         return _report(plain, folded) if plain or folded else _CLEAN
 
     def inspect(self, texts: Sequence[str]) -> Verdict:
@@ -122,7 +131,12 @@ class Guard:
         """
         reports = [self.scan(text) for text in texts]
         joined: list[Hit] = []
-        if self._matcher is not None and self._joins and len(texts) > 1 and not any(report.injection for report in reports):
+        if (
+            self._matcher is not None
+            and self._joins
+            and len(texts) > 1
+            and not any(report.injection for report in reports)
+        ):
             joined = self._matcher.hits(normalise(" ".join(texts)), only="injection")
         if not joined and all(report is _CLEAN for report in reports):
             return PASS
@@ -130,7 +144,9 @@ class Guard:
 
     def _verdict(self, texts: Sequence[str], reports: Sequence[Report], joined: Sequence[Hit]) -> Verdict:
         kinds = {kind for report in reports for kind in report.kinds} | {hit.rule.kind for hit in joined}
-        rules = tuple(dict.fromkeys([*(id for report in reports for id in report.rules), *(hit.rule.id for hit in joined)]))
+        rules = tuple(
+            dict.fromkeys([*(id for report in reports for id in report.rules), *(hit.rule.id for hit in joined)])
+        )
         types: Counter[str] = Counter()
         for report in reports:
             types.update(report.pii)
@@ -148,7 +164,10 @@ class Guard:
                 return verdict("block", code=_CODES[kind])
         if to_mask:
             placeholders = Placeholders.beside(texts)
-            masked = tuple(placeholders.mask(text, [hit for hit in report.hits if hit.rule.kind in to_mask]) for text, report in zip(texts, reports, strict=True))
+            masked = tuple(
+                placeholders.mask(text, [hit for hit in report.hits if hit.rule.kind in to_mask])
+                for text, report in zip(texts, reports, strict=True)
+            )
             return verdict("mask", texts=masked, replacements=placeholders.originals)
         return verdict("flag")
 
@@ -164,7 +183,8 @@ def _report(plain: Sequence[Hit], folded: Sequence[Hit]) -> Report:
     counts = _counts(values)
     disguised: tuple[Hit, ...] = ()
     if folded_values:
-        # Whether by a sign between its letters or by digits of another script: what shows up more often than before was hidden.
+        # Whether by a sign between its letters or by digits of another script: what shows up more often than before
+        # was hidden.
         shown = Counter(normalise(hit.value) for hit in values)
         if any(count > shown[value] for value, count in Counter(hit.value for hit in folded_values).items()):
             disguised = tuple(folded_values)
@@ -185,5 +205,9 @@ def _report(plain: Sequence[Hit], folded: Sequence[Hit]) -> Report:
 
 
 def _counts(values: Sequence[Hit]) -> Counter[str]:
-    """Values by type. Two rules of one type that found the same place count once."""
-    return Counter(type for type, _ in {(hit.rule.type, hit.start) for hit in values})
+    """
+    Values by type; one place counts once, whatever rules found it there. Secrets count beside personal data they
+    hold.
+    """
+    secrets, data = ([hit for hit in values if (hit.rule.kind == "secret") is secret] for secret in (True, False))
+    return Counter(span.type for span in (*spans(secrets), *spans(data)))

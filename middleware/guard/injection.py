@@ -28,7 +28,7 @@ _ORDERS = (
     r"(?:instructions?|instruction\s+sets?|rules?|prompts?|directions|directives?|guidelines?|commands?|orders|constraints?|restrictions?|guardrails?"
     r"|programming|training|safeguards?|polic(?:y|ies)|guidance|limitations|protocols?)"
 )
-_STRONG_ORDERS = r"(?:instructions?|rules|system\s+prompts?|prompts?|directives?|guidelines?|programming|training|guardrails?|restrictions|safeguards?)"
+_STRONG_ORDERS = r"(?:instructions?|rules|system\s+prompts?|prompts?|directives?|guidelines?|programming|training|guardrails?|restrictions|safeguards?|safety\s+\w+)"
 
 _ORDERS_SEEN = r"(?i)prompt|instruction|guideline|directive|configuration|programming|preamble|\brules|polic|guardrail|safeguard|restrictions|\btraining|\bmessage|\bcontext"
 _LIMITS_SEEN = r"(?i)restriction|filter|limit|censor|moral|ethic|safeguard|guardrail|inhibition|safety|polic|legal|guideline|protocol|constraint|moderation"
@@ -268,6 +268,12 @@ _LEAK = (
     _row(
         "what-is-your-prompt",
         rf"(?i)\bwhat(?:'s|s|\s+(?:is|are|was|were|does|did|do))?\s+(?:\w+\s+){{0,3}}?(?:your|ur)\s+{_PROMPT}\b",
+        _ORDERS_SEEN,
+    ),
+    # nobody but its author and a thief speaks of "your system prompt"
+    _row(
+        "your-system-prompt",
+        r"(?i)\byour\s+(?:\w+\s+){0,2}system[\s_-]+(?:prompts?|messages?|instructions?)\b",
         _ORDERS_SEEN,
     ),
     _row(

@@ -1,4 +1,6 @@
-"""Values out, typed placeholders in: `[EMAIL_1]` for the first address of a request, the same one wherever it stands."""
+"""
+Values out, typed placeholders in: `[EMAIL_1]` for the first address of a request, the same one wherever it stands.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +23,8 @@ class Span:
 
 def spans(hits: Iterable[Hit]) -> list[Span]:
     """
-    Disjoint spans in order. Of overlapping ones the longest gives the type, the earlier if equal; the span covers them all,
-    so that no end of a shorter value stays behind.
+    Disjoint spans in order. Of overlapping ones the longest gives the type, the earlier if equal; the span covers them
+    all, so that no end of a shorter value stays behind.
     """
     merged: list[tuple[Span, int]] = []
     for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
@@ -47,7 +49,14 @@ class Placeholders:
 
     @classmethod
     def beside(cls, texts: Sequence[str]) -> "Placeholders":
-        return cls(frozenset(found for text in texts if "[" in text for found in _PLACEHOLDER.findall(text.encode("utf-8", "replace").decode())))
+        return cls(
+            frozenset(
+                found
+                for text in texts
+                if "[" in text
+                for found in _PLACEHOLDER.findall(text.encode("utf-8", "replace").decode())
+            )
+        )
 
     def of(self, type: str, value: str) -> str:
         known = self._known.get((type, value))
@@ -62,7 +71,8 @@ class Placeholders:
         return placeholder
 
     def mask(self, text: str, hits: Iterable[Hit]) -> str:
-        pieces, end = [], 0
+        pieces: list[str] = []
+        end = 0
         for span in spans(hits):
             pieces += (text[end : span.start], self.of(span.type, text[span.start : span.end]))
             end = span.end

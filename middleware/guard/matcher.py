@@ -6,22 +6,35 @@ RE2 reads a text in linear time whatever the text (R. Cox, "Regular Expression M
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import re2
 
 from middleware.guard.rule import CONTEXT, Kind, Rule
 
 _SET_MEMORY = 32 << 20
-"""Bytes for the set's program and its states. RE2 discards states when they are full, so this bounds memory, not what is found."""
+"""
+Bytes for the set's program and its states. RE2 discards states when they are full, so this bounds memory, not what
+is found.
+"""
 
 _PATTERN_MEMORY = 8 << 20
 """Bytes for one pattern, RE2's default: the largest counted repetitions here need half."""
 
-MAX_CHECKS = 2_000
-"""Candidates of one rule looked at in one text. Further ones are believed: a flood of near misses must not buy time or a pass."""
+MAX_VALUES = 1_000
+"""Values of one rule reported from one text, unless all are to be masked: a refusal needs no full count."""
+
+MAX_CHECKS = 1_000
+"""
+Candidates of one rule looked at in one text. Further ones are believed: a flood of near misses must not buy time or
+a pass.
+"""
 
 _SHORT = 64
-"""Bytes of a refused candidate inside which another may begin ("5555 4111 1111 1111 1111"); longer ones are skipped whole."""
+"""
+Bytes of a refused number inside which another may begin ("5555 4111 1111 1111 1111"); longer ones, and words, are
+skipped whole.
+"""
 
 
 class MatchError(RuntimeError):
@@ -30,7 +43,10 @@ class MatchError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """`start` and `end` are character offsets into the text that was read; -1 where only the fact counts (injection, sql)."""
+    """
+    `start` and `end` are character offsets into the text that was read; -1 where only the fact counts (injection,
+    sql).
+    """
 
     rule: Rule
     start: int = -1
@@ -54,13 +70,17 @@ class Matcher:
                 slots[trigger] = self._set.Add(trigger)
                 self._rules.append([])
             self._rules[slots[trigger]].append((rule, _compiled(rule)))
-        # The end of the text always matches: an empty answer can only mean that RE2 gave up, which it says no other way.
+        # The end of the text always matches: an empty answer can only mean that RE2 gave up, which it says no other
+        # way.
         self._sentinel = self._set.Add(r"\z")
         self._set.Compile()
         self._match = self._set._set.Match
 
-    def hits(self, text: str, only: Kind | None = None) -> list[Hit]:
-        """Raises `MatchError`. Values in order of rule, then place; injection and sql rules report once. `only`: rules of that kind."""
+    def hits(self, text: str, only: Kind | None = None, every: frozenset[Kind] = frozenset()) -> list[Hit]:
+        """
+        Raises `MatchError`. Values in order of rule, then place; injection and sql rules report once. `only`: rules
+        of that kind. `every`: kinds without the bound of MAX_VALUES.
+        """
         data = text.encode("utf-8", "replace")  # a lone surrogate becomes "?", one character for one
         found = self._match(data)
         if not found:
@@ -73,7 +93,7 @@ class Matcher:
                 for rule, pattern in self._rules[slot]:
                     if only is not None and rule.kind != only:
                         continue
-                    hits.extend(_located(rule, pattern, data, text))
+                    hits.extend(islice(_located(rule, pattern, data, text), None if rule.kind in every else MAX_VALUES))
         return hits
 
 
@@ -115,10 +135,8 @@ def _located(rule: Rule, pattern: "re2._Regexp", data: bytes, text: str) -> Iter
                 bytes_seen = start
                 yield Hit(rule, chars_seen, chars_seen + len(value), value)
             position = max(end, match.start() + 1)
-        elif match.end() - match.start() <= _SHORT:
+        elif match.end() - match.start() <= _SHORT and data[match.start() : match.start() + 1].isdigit():
             position = match.start() + 1
-            while position < len(data) and data[position] & 0xC0 == 0x80:  # to the next character
-                position += 1
         else:
             position = match.end()
         if position > len(data):

@@ -9,9 +9,12 @@ import re
 import unicodedata
 
 GROWTH = 65_536
-"""Characters a form may have more than its text. One U+FDFA grows to 18 characters under NFKC, so growth must be bounded."""
+"""
+Characters a form may have more than its text. One U+FDFA grows to 18 characters under NFKC, so growth must be
+bounded.
+"""
 
-_CHUNK = 4_096
+_CHUNK = 1_024
 """Characters folded at once; 18 × this is the most that exists beyond the bound while folding."""
 
 _REMOVED = (
@@ -38,7 +41,15 @@ _REMOVED = (
 _TAGS = range(0xE0020, 0xE007F)
 """Unicode tags mirror printable ASCII and render as nothing: text hidden in plain sight."""
 
-_HIDDEN = re.compile("[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in _REMOVED) + chr(_TAGS.start) + "-" + chr(_TAGS.stop - 1) + "]")
+_MESSAGE = re.compile(f"[{chr(_TAGS.start)}-{chr(_TAGS.stop - 1)}]{{8,}}")
+"""
+A run of tags longer than any flag's region is a message of its own: a space keeps its first word from the last one
+in sight.
+"""
+
+_HIDDEN = re.compile(
+    "[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in _REMOVED) + chr(_TAGS.start) + "-" + chr(_TAGS.stop - 1) + "]"
+)
 _PLAIN: dict[int, str | None] = {
     **{code: None for first, last in _REMOVED for code in range(first, last + 1)},
     **{code: chr(code - 0xE0000) for code in _TAGS},
@@ -52,12 +63,15 @@ _LOOKALIKES = str.maketrans(
     "aABBeEe33kKMMHHoOpPcCTTyYxXiIijJsShdqwwgllbGYyhQW"
     "aABeEZHiIkKMvNoOpPtTuYxXywc",
 )  # fmt: skip
-"""Letters drawn like Latin ones: the single-letter rows for Latin of Unicode's confusables.txt (UTS #39) that are in common use."""
+"""
+Letters drawn like Latin ones: the single-letter rows for Latin of Unicode's confusables.txt (UTS #39) that are in
+common use.
+"""
 
 _WORD = re.compile(r"[A-Za-z\u0261\u0370-\u03ff\u0400-\u052f]+")
 _LATIN = re.compile(r"[A-Za-z]")
 _OTHER = re.compile(r"[\u0261\u0370-\u03ff\u0400-\u052f]")
-# These three are single classes under one star: the standard library's engine reads them in one pass.
+# These are single classes, some under one plus: the standard library's engine reads them in one pass.
 
 
 def _fold_word(match: re.Match[str]) -> str:
@@ -65,26 +79,41 @@ def _fold_word(match: re.Match[str]) -> str:
     return word.translate(_LOOKALIKES) if _LATIN.search(word) and _OTHER.search(word) else word
 
 
+def _single(piece: str) -> dict[int, str]:
+    """The characters of a piece whose form is one other character."""
+    return {ord(c): form for c in set(piece) if len(form := unicodedata.normalize("NFKC", c)) == 1 and form != c}
+
+
 def _compatible(text: str) -> str:
-    """NFKC of the text, not longer than the text plus `GROWTH`; beyond that, characters that would grow stay as they are."""
+    """
+    NFKC of the text, not longer than the text plus `GROWTH`; beyond that, characters that would grow stay as they
+    are.
+    """
     if unicodedata.is_normalized("NFKC", text):
         return text
     room, pieces = GROWTH, []
     for start in range(0, len(text), _CHUNK):
         piece = text[start : start + _CHUNK]
-        folded = unicodedata.normalize("NFKC", piece)
+        folded = unicodedata.normalize("NFKC", piece) if room else piece.translate(_single(piece))
         if len(folded) - len(piece) > room:
-            folded = "".join(c if len(form := unicodedata.normalize("NFKC", c)) > 1 else form for c in piece)
+            room = 0
+            folded = piece.translate(_single(piece))
         room -= max(0, len(folded) - len(piece))
         pieces.append(folded)
     return "".join(pieces)
 
 
 def normalise(text: str) -> str:
-    """The text itself, the same object, if it is ASCII or already in this form. Linear; at most `GROWTH` characters longer."""
+    """
+    The text itself, the same object, if it is ASCII or already in this form. Linear.
+
+    At most `GROWTH` characters longer, and a quarter where it is hidden messages end to end.
+    """
     if text.isascii():
         return text
-    form = text.translate(_PLAIN) if _HIDDEN.search(text) else text
+    form = text
+    if _HIDDEN.search(text):
+        form = _MESSAGE.sub(lambda run: f" {run.group()} ", text).translate(_PLAIN)
     form = _compatible(form)
     if _OTHER.search(form) and _LATIN.search(form):
         form = _WORD.sub(_fold_word, form)

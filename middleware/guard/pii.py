@@ -114,7 +114,11 @@ def _bare_card(value: str, before: str, after: str) -> bool:
 
     A tenth of all numbers pass Luhn, and identifiers and timestamps of 13, 14 or 19 digits are common.
     """
-    return _card(value, before, after) and (len(value) in (14, 15, 16) and value[0] in "3456" or value[:2] in ("22", "23", "24", "25", "26", "27") and len(value) == 16 or _CARD_NEAR(value, before, after))
+    return _card(value, before, after) and (
+        (len(value) in (14, 15, 16) and value[0] in "3456")
+        or (value[:2] in ("22", "23", "24", "25", "26", "27") and len(value) == 16)
+        or _CARD_NEAR(value, before, after)
+    )
 
 
 # --- social security and tax numbers --------------------------------------------------------------------------------
@@ -142,13 +146,19 @@ def _nino(value: str, before: str, after: str) -> bool:
     prefix = value[:2].upper()
     if prefix == "QQ":
         return True
-    return not (set(prefix) & set("DFIQUV")) and prefix[1] != "O" and prefix not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ")
+    return (
+        not (set(prefix) & set("DFIQUV"))
+        and prefix[1] != "O"
+        and prefix not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ")
+    )
 
 
 def _aadhaar(value: str, before: str, after: str) -> bool:
     """UIDAI: twelve digits, not from 0 or 1, Verhoeff's check digit; named, for sample numbers are not well-formed."""
     number = _digits(value)
-    return _NAMED_AADHAAR(value, before, after) or (number[0] not in "01" and " " in value and bool(verhoeff.is_valid(number)))
+    return _NAMED_AADHAAR(value, before, after) or (
+        number[0] not in "01" and " " in value and bool(verhoeff.is_valid(number))
+    )
 
 
 _NAMED_AADHAAR = _near("aadhaar", "aadhar", "uidai", "आधार")
@@ -180,7 +190,9 @@ def _iban_trim(value: str) -> str:
 
 def _iban(value: str, before: str, after: str) -> bool:
     """ISO 13616 over ISO/IEC 7064 MOD 97-10. The national check digits inside are not asked: not every bank keeps them."""
-    return bool(iban.is_valid(value.replace("-", ""), check_country=False)) and len(value.replace(" ", "").replace("-", "")) == _IBAN_LENGTHS.get(value[:2].upper(), 0)
+    return bool(iban.is_valid(value.replace("-", ""), check_country=False)) and len(
+        value.replace(" ", "").replace("-", "")
+    ) == _IBAN_LENGTHS.get(value[:2].upper(), 0)
 
 
 # --- telephone ------------------------------------------------------------------------------------------------------
@@ -200,7 +212,11 @@ _REGIONS = ("GB", "DE", "FR", "IT", "AU", "JP", "KR", "BE", "CH", "NL", "ZA")
 
 
 def _national(value: str, before: str, after: str) -> bool:
-    if not 9 <= len(_digits(value)) <= 11:
+    if not 9 <= len(_digits(value)) <= 11 or [len(part) for part in value.split("-")] == [
+        3,
+        2,
+        4,
+    ]:  # the latter is how an SSN is written
         return False
     for region in _REGIONS:
         try:
@@ -211,13 +227,25 @@ def _national(value: str, before: str, after: str) -> bool:
     return False
 
 
-_NAMED_PHONE = _near("phone", "tel:", "tel.", "tel ", "telef", "télé", "telef", "mobile", "cell", "fax", "call", "whatsapp", "sms", "text me", "contact", "ring ", "dial", "messages to", "reach me", "hotline", "handy", "office\\,", "móvil", "celular", "手机", "电话", "電話", "전화")  # fmt: skip
+_PHONE_WORDS = r"(?i:phone|\btel\b|\btelef|télé|mobile|\bcell|\bfax\b|\bcall\b|whatsapp|\bsms\b|text me|contact|\bring\b|\bdial|messages to|reach me|hotline|\bhandy\b|móvil|celular|手机|电话|電話|전화)"
+
+
+def _is_date(value: str) -> bool:
+    """A year and two short numbers, in any order ("2024-01-15 10" too)."""
+    parts = "".join(c if c.isdigit() else " " for c in value).split()
+    return (
+        len(parts) in (3, 4)
+        and sum(len(part) == 4 and part[:2] in ("19", "20") for part in parts) == 1
+        and sum(len(part) <= 2 for part in parts) == len(parts) - 1
+    )
 
 
 def _named_phone(value: str, before: str, after: str) -> bool:
     """Seven to thirteen digits beside a word for telephone; a run without separators only from nine on (else it is an order number)."""
+    if _is_date(value):
+        return False
     count = len(_digits(value))
-    return 7 <= count <= 13 and (count >= 9 or count < len(value)) and _NAMED_PHONE("", before, after)
+    return 7 <= count <= 13 and (count >= 9 or count < len(value))
 
 
 # --- network addresses ----------------------------------------------------------------------------------------------
@@ -228,10 +256,31 @@ def _address(value: str) -> bool:
         address = ipaddress.ip_address(value)
     except ValueError:
         return False
-    return not (address.is_loopback or address.is_unspecified or address.is_multicast or (address.version == 4 and address.packed[0] in (0, 255)))
+    return not (
+        address.is_loopback
+        or address.is_unspecified
+        or address.is_multicast
+        or (address.version == 4 and address.packed[0] in (0, 255))
+    )
 
 
-_VERSION = ("version", "ver.", "ver", "v", "release", "build", "firmware", "==", ">=", "<=", "~=", "section", "§")
+_VERSION = (
+    "version",
+    "ver.",
+    "ver",
+    "v",
+    "release",
+    "build",
+    "firmware",
+    "==",
+    ">=",
+    "<=",
+    "~=",
+    "section",
+    "chapter",
+    "clause",
+    "§",
+)
 
 
 def _ipv4(value: str, before: str, after: str) -> bool:
@@ -241,7 +290,11 @@ def _ipv4(value: str, before: str, after: str) -> bool:
         return False
     if before[-1:] in ("-", "/") and before[-2:-1].isalnum():
         return False
-    return _address(value) and not after.startswith(("/8", "/12", "/16", "/24", "/0")) and not (after[:1] in ".-" and after[1:2].isalnum() and after[:1] and after[1:2].isdigit())
+    return (
+        _address(value)
+        and not after.startswith(("/8", "/12", "/16", "/24", "/0"))
+        and not (after[:1] in ".-" and after[1:2].isalnum() and after[:1] and after[1:2].isdigit())
+    )
 
 
 def _ipv6(value: str, before: str, after: str) -> bool:
@@ -250,7 +303,14 @@ def _ipv6(value: str, before: str, after: str) -> bool:
     return len(groups) >= 3 and any(c.isdigit() for c in value) and _address(value) and not after.startswith("/")
 
 
-def _row(slug: str, type: str, pattern: str, trigger: str = "", check: Check | None = None, trim: Callable[[str], str] | None = None) -> Rule:
+def _row(
+    slug: str,
+    type: str,
+    pattern: str,
+    trigger: str = "",
+    check: Check | None = None,
+    trim: Callable[[str], str] | None = None,
+) -> Rule:
     return Rule(f"pii-{slug}", "pii", pattern, trigger, type, check, trim)
 
 
@@ -295,7 +355,7 @@ RULES: tuple[Rule, ...] = (
     _row("phone-national", "phone", r"(?:\b|\()0\d{1,4}\)?(?:[ ./-]\d{2,8}){1,5}\b", r"\b0\d{1,4}\)?[ ./-]\d{2}", _national),
     _row("phone-russia", "phone", r"\b8[ -]?\(\d{3,5}\)[ -]?\d{1,3}-?\d\d-?\d\d\b", r"\b8[ -]?\(\d{3}"),
     _row("phone-brazil", "phone", r"\(\d\d\) ?9?\d{4}-\d{4}\b", r"\(\d\d\) ?9?\d{4}-\d{4}"),
-    _row("phone-named", "phone", r"\(?\b\d{1,5}\)?(?:[ .\-/]?\(?\d{1,5}\)?){1,6}\b", r"\d[\d() .\-/]{5}", _named_phone),
+    _row("phone-named", "phone", rf"{_PHONE_WORDS}[^\d\n]{{0,24}}(\(?\b\d{{1,5}}\)?(?:[ .\-/]?\(?\d{{1,5}}\)?){{1,6}}\b)|(\(?\b\d{{1,5}}\)?(?:[ .\-/]?\(?\d{{1,5}}\)?){{1,6}})[ -]{{0,3}}\(?(?i:office|fax|mobile|home|cell|work)\b", _PHONE_WORDS + r"|\d[ -]\(?(?i:office|fax|mobile|home|cell|work)\b", _named_phone),
     _row("ipv4", "ip_address", r"\b(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\b", r"\d\.\d{1,3}\.\d{1,3}\.\d", _ipv4),
     _row("ipv6", "ip_address", r"(?:\b|::)[0-9A-Fa-f]{1,4}(?:::?[0-9A-Fa-f]{1,4}){2,7}\b|\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){1,6}::", r"[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:|::[0-9A-Fa-f]", _ipv6),
 )  # fmt: skip

@@ -1,0 +1,68 @@
+"""
+Read untrusted JSON.
+
+A reply is whatever some server sent. Each reader takes any value and answers with one of its type, an empty one where
+the value is something else, so that adapters need no check per field and cannot fail on a strange one.
+"""
+
+import unicodedata
+from decimal import Decimal, InvalidOperation
+
+import orjson
+
+MAX_SENTENCE = 300
+"""Characters of a provider's own sentence that are passed on."""
+
+_MAX_COUNT = 10**12
+
+
+def parse(data: bytes) -> dict[str, object]:
+    """The object in `data`; white space around it is legal. Raises `ValueError` for anything else."""
+    value = orjson.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def first(value: object) -> dict[str, object]:
+    """The object that leads a list, an empty one if there is none."""
+    return mapping(value[0]) if isinstance(value, list) and value else {}
+
+
+def string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def count(value: object) -> int:
+    """A number of tokens: a whole number from 0 to 10^12, else 0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
+        return 0
+    return value
+
+
+def money(value: object) -> Decimal | None:
+    """An amount in USD, None for what is not a finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 40:
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def sentence(value: object) -> str:
+    """A provider's words on one line: no control, format or surrogate characters, at most `MAX_SENTENCE` long."""
+    words = string(value)[: 4 * MAX_SENTENCE].split()
+    line = "".join(char for char in " ".join(words) if not unicodedata.category(char).startswith("C"))
+    return line if len(line) <= MAX_SENTENCE else line[: MAX_SENTENCE - 1] + "…"
