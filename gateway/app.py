@@ -15,7 +15,7 @@ from gateway.metrics import Metrics
 from gateway.query import Query
 from gateway.redis import connect, wait_until_reachable
 from gateway.routes import NOT_FOUND, SCREENS, Endpoint, RouteMiddleware
-from gateway.safety import safety_chain
+from gateway.safety import safety_chain, safety_facts
 from gateway.schema import batch_body, parser, query_body, toxicity_body
 from gateway.services import configured_services
 from gateway.settings import Settings, SettingsError, load_settings
@@ -100,7 +100,7 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
         redis=redis,
         embedded=settings.redis_url is None,
         metrics=metrics,
-        facts={"version": version(NAME), "guard": _guard_facts(settings), "safety": _safety_facts(settings, classifier)},
+        facts={"version": version(NAME), "guard": _guard_facts(settings), "safety": safety_facts(settings, classifier)},
     )
 
     chars = settings.max_prompt_chars
@@ -127,8 +127,6 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
 
     def walk(endpoint: Endpoint) -> list[Middleware]:
         """The layers of one route, outermost first: cheap before dear, nobody's body before their key."""
-        keyed = endpoint.auth != "public"
-        taken = endpoint.parse is not None
         limit = Middleware(
             RateLimitMiddleware,
             limiter=limiter,
@@ -137,30 +135,38 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
             bucket=endpoint.path,
             address=address,
         )
-        layers = [
-            (True, Middleware(RouteMiddleware, endpoint=endpoint)),  # which route?           405
-            (keyed and settings.enable_auth, Middleware(  # who is asking?         401, 403
-                AuthMiddleware,
-                keys=keys,
-                required=endpoint.auth,
-                header_name=settings.auth_header_name,
-                failures=WrongKeyLimit(limiter, window=WRONG_KEYS),
-                address=address,
-            )),
-            (keyed, limit),  # too often?             429
-            (taken, Middleware(  # what is asked?         400, 413, 422
-                BodyMiddleware, parse=endpoint.parse, max_bytes=settings.max_body_bytes
-            )),
-            (endpoint.batch, limit),  # worth several?         429
-            ("guard" in endpoint.screens, Middleware(InputGuardMiddleware, guard=guard)),  # injection, PII?        422
-            ("safety" in endpoint.screens and settings.enable_safety, Middleware(  # harmful?               422
-                SafetyMiddleware,
-                classifier=classifier,
-                threshold=settings.toxicity_threshold,
-                fail_mode=settings.safety_fail_mode,
-            )),
-        ]
-        return [layer for wanted, layer in layers if wanted]
+        layers = [Middleware(RouteMiddleware, endpoint=endpoint)]  # which route? 405
+        if endpoint.auth != "public" and settings.enable_auth:
+            layers.append(  # who is asking? 401, 403
+                Middleware(
+                    AuthMiddleware,
+                    keys=keys,
+                    required=endpoint.auth,
+                    header_name=settings.auth_header_name,
+                    failures=WrongKeyLimit(limiter, window=WRONG_KEYS),
+                    address=address,
+                )
+            )
+        if endpoint.auth != "public":
+            layers.append(limit)  # too often? 429
+        if endpoint.parse is not None:
+            layers.append(  # what is asked? 400, 413, 422
+                Middleware(BodyMiddleware, parse=endpoint.parse, max_bytes=settings.max_body_bytes)
+            )
+        if endpoint.batch:
+            layers.append(limit)  # worth several? 429
+        if "guard" in endpoint.screens:
+            layers.append(Middleware(InputGuardMiddleware, guard=guard))  # injection, PII? 422
+        if "safety" in endpoint.screens and settings.enable_safety:
+            layers.append(  # harmful? 422
+                Middleware(
+                    SafetyMiddleware,
+                    classifier=classifier,
+                    threshold=settings.toxicity_threshold,
+                    fail_mode=settings.safety_fail_mode,
+                )
+            )
+        return layers
 
     def route(endpoint: Endpoint) -> Route:
         return Route(endpoint.path, endpoint.app, middleware=walk(endpoint))

@@ -19,7 +19,7 @@ _OPTIONS = {"host": "HOST", "port": "PORT", "workers": "WORKERS", "config": "GAT
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command. Without one, `serve`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments.insert(0, "serve")
     options = _parser().parse_args(arguments)
     options.run(options)

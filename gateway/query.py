@@ -145,10 +145,9 @@ NO_SUCH_MODEL = Refusal(404, "not_found", "no service has this model")
 
 
 def chat_request(body: QueryBody) -> ChatRequest:
-    messages = (Message("user", body.prompt),)
-    if body.system is not None:
-        messages = (Message("system", body.system), *messages)
-    return ChatRequest(messages, max_tokens=body.max_tokens, temperature=body.temperature)
+    messages = [] if body.system is None else [Message("system", body.system)]
+    messages.append(Message("user", body.prompt))
+    return ChatRequest(tuple(messages), max_tokens=body.max_tokens, temperature=body.temperature)
 
 
 def account(record: Record, journey: Journey, answer: Answer | None = None) -> None:
@@ -163,9 +162,7 @@ def account(record: Record, journey: Journey, answer: Answer | None = None) -> N
 
 def served(answer: Answer) -> Served:
     counted = answer.completion.usage or Usage(0, 0)
-    return Served(
-        answer.service, answer.completion.model, counted.input_tokens, counted.output_tokens, answer.cost_usd
-    )
+    return Served(answer.service, answer.completion.model, counted.input_tokens, counted.output_tokens, answer.cost_usd)
 
 
 def path(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Self, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-import orjson
 from middleware.body import InvalidBody
 from middleware.refusal import FieldError
 
@@ -109,7 +109,7 @@ def toxicity_body(*, max_chars: int) -> type[ToxicityBody]:
 
 def batch_body(name: str, *, max_prompts: int, max_chars: int) -> type[BatchBody]:
     prompt = Annotated[str, Field(min_length=1, max_length=max_chars)]
-    prompts = Annotated[tuple[prompt, ...], Field(min_length=1, max_length=max_prompts)]  # type: ignore[valid-type]
+    prompts = Annotated[tuple[prompt, ...], Field(min_length=1, max_length=max_prompts)]
     return create_model(name, __base__=BatchBody, prompts=(prompts, ...))
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from middleware.guard.guard import Action
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from middleware.address import ClientAddress
+from middleware.guard.guard import Action
 from middleware.rate_limit import Window, parse_windows
 
 MIN_KEY_CHARS = 16
@@ -162,8 +162,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(problems) from None
     if settings.workers > 1 and settings.redis_url is None:
         problems.append("WORKERS: more than one worker needs REDIS_URL, or every worker would keep its own limits")
-    unknown = sorted(set(settings.safety_providers) - {"gemini", "lakera", "openai", "local"})
-    if unknown:
+    if not set(settings.safety_providers) <= {"gemini", "lakera", "openai", "local"}:
         problems.append("SAFETY_PROVIDERS: expected gemini, lakera, openai or local")
     if problems:
         raise SettingsError(problems)

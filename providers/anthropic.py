@@ -65,7 +65,10 @@ class Anthropic:
             raise MalformedReply("the provider's answer is empty", http_status=reply.status)
         usage = mapping(body.get("usage"))
         return Completion(
-            text, string(body.get("model")), _finish(body.get("stop_reason")) or "stop", _usage(usage) if usage else None
+            text,
+            string(body.get("model")),
+            _finish(body.get("stop_reason")) or "stop",
+            _usage(usage) if usage else None,
         )
 
     def decoder(self) -> "Decoder":

@@ -189,7 +189,8 @@ class Cascade:
             raise TimedOut("request") from None
         if reply.status != 200:
             raise adapter.decode_error(reply)
-        return adapter.decode(reply)
+        completion = adapter.decode(reply)
+        return completion if completion.model else replace(completion, model=target.model)
 
     async def _chunks(self, request: ChatRequest, turn: "_Turn", whole: "_Whole") -> AsyncGenerator[str]:
         """Text pieces of one target's stream. Ends only after a finish reason; else raises `ProviderError`."""

@@ -395,6 +395,6 @@ _KEY_TEXT = re.compile(r"incorrect api key", re.I)
 _MODEL_TEXT = re.compile(r"is not a valid model id", re.I)
 """OpenRouter: its `code` is the status once more."""
 _CAPACITY_TEXT = re.compile(r"capacity exceeded", re.I)
-"""Mistral: "Service tier capacity exceeded for this model.", typed invalid_request_error: its overload, not our rate."""
+"""Mistral: "Service tier capacity exceeded for this model.", an invalid_request_error: its overload, not our rate."""
 _XAI_MODERATED = "Content violates usage guidelines"
 """xAI: a 403 whose code is that of a missing permission."""

@@ -65,7 +65,9 @@ def run(*, requests: int, as_json: bool) -> None:
         redis_url = os.environ.get("BENCH_REDIS_URL") or stack.enter_context(_redis())
         provider, port = stack.enter_context(_child(Path(upstream.__file__)))
         subjects = [
-            Subject(f"bare uvicorn + {client}", *stack.enter_context(_child(Path(passthrough.__file__), client, port)), 1)
+            Subject(
+                f"bare uvicorn + {client}", *stack.enter_context(_child(Path(passthrough.__file__), client, port)), 1
+            )
             for client in ("httpx", "aiohttp")
         ]
         off = {"ENABLE_SAFETY": "false", "ENABLE_PROMPT_INJECTION_CHECK": "false"}
@@ -86,31 +88,40 @@ def run(*, requests: int, as_json: bool) -> None:
 
 async def _measure(subjects: list[Subject], requests: int, redis_url: str) -> list[Figures]:
     redis = Redis.from_url(redis_url)
-    rounds: list[dict[str, dict[str, float]]] = []
     for subject in subjects:
         await saturate(subject.port, _builder(subject, "warm"), requests=500, connections=CONNECTIONS)
-    for number in range(ROUNDS):
-        rounds.append({s.name: await _one_round(s, requests // ROUNDS, redis, str(number)) for s in subjects})
-    figures = []
-    for subject in subjects:
-        latencies = await paced(subject.port, _builder(subject, "paced"), requests=250, per_second=PACED_PER_S)
-        middle = {key: statistics.median(r[subject.name][key] for r in rounds) for key in rounds[0][subject.name]}
-        ratios = [r[subject.name]["cpu"] / r[subjects[0].name]["cpu"] for r in rounds]
-        figures.append(
-            Figures(
-                subject.name,
-                round(middle["cpu"], 1),
-                round(statistics.median(ratios), 3),
-                round(middle["rps"]),
-                round(middle["event"], 2),
-                round(statistics.median(latencies) * 1e3, 2),
-                round(statistics.quantiles(latencies, n=100)[98] * 1e3, 2),
-                round(middle["redis"], 2) if subject.name.startswith("gateway") else None,
-                round(_memory_mb(subject.process.pid), 1),
-            )
-        )
+    rounds = [
+        {s.name: await _one_round(s, requests // ROUNDS, redis, str(number)) for s in subjects}
+        for number in range(ROUNDS)
+    ]
+    latencies = {
+        s.name: await paced(s.port, _builder(s, "paced"), requests=250, per_second=PACED_PER_S) for s in subjects
+    }
     await redis.aclose()
-    return figures
+    base = subjects[0].name
+    return [
+        _figures(
+            subject,
+            {key: statistics.median(r[subject.name][key] for r in rounds) for key in rounds[0][subject.name]},
+            statistics.median(r[subject.name]["cpu"] / r[base]["cpu"] for r in rounds),
+            latencies[subject.name],
+        )
+        for subject in subjects
+    ]
+
+
+def _figures(subject: Subject, middle: dict[str, float], ratio: float, latencies_s: list[float]) -> Figures:
+    return Figures(
+        subject.name,
+        round(middle["cpu"], 1),
+        round(ratio, 3),
+        round(middle["rps"]),
+        round(middle["event"], 2),
+        round(statistics.median(latencies_s) * 1e3, 2),
+        round(statistics.quantiles(latencies_s, n=100)[98] * 1e3, 2),
+        round(middle["redis"], 2) if subject.name.startswith("gateway") else None,
+        round(_memory_mb(subject.process.pid), 1),
+    )
 
 
 async def _one_round(subject: Subject, requests: int, redis: Redis, label: str) -> dict[str, float]:
@@ -156,7 +167,9 @@ def _child(script: Path, *arguments: object) -> Iterator[tuple["subprocess.Popen
 
 
 @contextmanager
-def _gateway(upstream_port: int, redis_url: str, extra: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def _gateway(
+    upstream_port: int, redis_url: str, extra: dict[str, str]
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """The gateway as an operator runs it, with Groq for answers and Gemini for verdicts, both the same stand-in."""
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
@@ -240,7 +253,11 @@ def _memory_mb(pid: int) -> float:
 
 def _machine() -> dict[str, Any]:
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}

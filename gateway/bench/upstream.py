@@ -1,4 +1,4 @@
-"""A provider that costs next to nothing: fixed answers in the OpenAI wire, and a Gemini classifier that finds nothing."""
+"""A provider that costs next to nothing: fixed answers in OpenAI's wire, and a Gemini classifier that finds nothing."""
 
 import asyncio
 import sys

@@ -29,7 +29,7 @@ async def gateway() -> AsyncIterator[Start]:
         async def start(
             upstreams: dict[str, Upstream | str] | None = None, *, redis_url: str | None = None, **variables: str
         ) -> httpx.AsyncClient:
-            settings = environment(upstreams or {}, redis_url=redis_url, **{**NO_SAFETY, **variables})
+            settings = environment(upstreams or {}, redis_url=redis_url) | NO_SAFETY | variables
             url = await stack.enter_async_context(serve(create_app(settings)))
             client = httpx.AsyncClient(
                 base_url=url, headers={"X-API-Key": CLIENT_KEY}, timeout=30, transport=httpx.AsyncHTTPTransport()

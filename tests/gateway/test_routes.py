@@ -252,7 +252,7 @@ async def test_batch_resilience(gateway: Start, upstream: Any) -> None:
 
 def test_every_route_has_a_class_and_an_extractor() -> None:
     """No route takes a body without saying what its texts are, and none that asks a model lacks a screen."""
-    app = create_app(environment({}, **NO_SAFETY))
+    app = create_app(environment({}) | NO_SAFETY)
     endpoints = [
         next(layer.kwargs["endpoint"] for layer in walk if layer.cls is RouteMiddleware)
         for walk in (_layers(route) for route in app.routes)
