@@ -19,7 +19,7 @@ from gateway.safety import safety_chain, safety_facts
 from gateway.schema import batch_body, parser, query_body, toxicity_body
 from gateway.services import configured_services
 from gateway.settings import Settings, SettingsError, load_settings
-from gateway.status import NAME, Health, Index, MetricsEndpoint, Providers, live
+from gateway.status import NAME, Health, Index, Live, MetricsEndpoint, Providers
 from middleware.address import ClientAddress
 from middleware.auth import AuthMiddleware
 from middleware.body import BodyMiddleware
@@ -119,7 +119,7 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
         Endpoint("/check-toxicity", ("POST",), "optional", check_toxicity, toxicity),
         Endpoint("/providers", ("GET",), "optional", Providers(router, breakers)),
         Endpoint("/health", ("GET",), "public", health),
-        Endpoint("/health/live", ("GET",), "public", live),
+        Endpoint("/health/live", ("GET",), "public", Live()),
         Endpoint("/health/ready", ("GET",), "public", health),
         Endpoint("/metrics", ("GET",), "public", MetricsEndpoint(metrics, settings.metrics_token)),
         Endpoint("/", ("GET",), "public", Index(version(NAME))),

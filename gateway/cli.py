@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -55,6 +56,8 @@ def _serve(options: argparse.Namespace) -> None:
         settings = _checked()
         asyncio.run(_require_redis(settings))
         ensure_client_key(os.environ)
+    # Uvicorn stops in order on SIGTERM and then sends it to itself again: that is a good end, not a crash.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "gateway.asgi:app",
         host=settings.host,

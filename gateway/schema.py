@@ -76,7 +76,7 @@ class ToxicityBody(Body):
 class BatchBody(Body):
     """`POST /batch/security` and `/batch/resilience`: a batch is worth as many requests as it has prompts."""
 
-    prompts: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    prompts: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
     @property
     def texts(self) -> Sequence[str]:
@@ -87,7 +87,7 @@ class BatchBody(Body):
         return len(self.prompts)
 
     def with_texts(self, texts: Sequence[str]) -> Self:
-        return self.model_copy(update={"prompts": tuple(texts)})
+        return self.model_copy(update={"prompts": list(texts)})
 
 
 def query_body(*, max_prompt_chars: int, max_tokens: int) -> type[QueryBody]:
@@ -109,7 +109,7 @@ def toxicity_body(*, max_chars: int) -> type[ToxicityBody]:
 
 def batch_body(name: str, *, max_prompts: int, max_chars: int) -> type[BatchBody]:
     prompt = Annotated[str, Field(min_length=1, max_length=max_chars)]
-    prompts = Annotated[tuple[prompt, ...], Field(min_length=1, max_length=max_prompts)]
+    prompts = Annotated[list[prompt], Field(min_length=1, max_length=max_prompts)]
     return create_model(name, __base__=BatchBody, prompts=(prompts, ...))
 
 

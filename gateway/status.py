@@ -96,9 +96,11 @@ class Health:
         return self.breakers.state(service.target(None))
 
 
-async def live(scope: Scope, receive: Receive, send: Send) -> None:
+class Live:
     """`GET /health/live`: the process answers."""
-    await json_response({"status": "healthy"})(scope, receive, send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await json_response({"status": "healthy"})(scope, receive, send)
 
 
 class Providers:

@@ -403,6 +403,8 @@ class _Walk:
         allowed = self._settings.max_retries if last.target.max_retries is None else last.target.max_retries
         if last.error is None or not last.error.retry_same or last.retries >= allowed:
             return None
+        if self.journey.first_token_at is not None:
+            return None  # it had begun to answer and broke off: another one is likelier to finish
         await asyncio.sleep(random.uniform(*BACKOFF_S))  # noqa: S311 (jitter)
         return await self._admit(last.target, retries=last.retries + 1, note=False)
 

@@ -104,6 +104,18 @@ class Unavailable(ProviderError):
     reason = "unavailable"
 
 
+class Overloaded(Unavailable):
+    """503, 529 or the like that says when to come back, in `retry_after_s` seconds: it is not asked again sooner."""
+
+    retry_same = False
+
+    def __init__(
+        self, message: str = "", *, retry_after_s: float, http_status: int | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, http_status=http_status, code=code)
+        self.retry_after_s = retry_after_s
+
+
 class ConnectionFailed(Unavailable):
     """DNS, refused, reset before a byte, TLS: counts against all targets of the service."""
 

@@ -198,5 +198,5 @@ def failure(body: object, status: int | None, headers: Mapping[str, str]) -> Pro
     return statuses.error_for(status, sentence=said, code=code, retry_after_s=wait_s)
 
 
-_CONTEXT_TEXT = re.compile(r"exceeds the maximum number of tokens", re.I)
+_CONTEXT_TEXT = re.compile(r"exceeds the maximum number of tokens|maximum context length", re.I)
 """An INVALID_ARGUMENT like any other: "The input token count (…) exceeds the maximum number of tokens allowed (…)"."""

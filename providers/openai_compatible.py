@@ -146,15 +146,16 @@ class OpenAICompatible:
         if status < 500 and words & _BLOCKED_CODES:
             return statuses.blocked(said, status, code)
         if status == 403 and found.moderated:
-            return statuses.blocked("" if "api key" in said.lower() else said, status, code)
+            return statuses.blocked(said, status, code)
         if status in (400, 402, 403, 429) and _is_quota(words):
             return statuses.quota_exhausted(status, code)
         if status in (400, 413, 422, 403) and words & _CONTEXT_CODES:
             return ContextLengthExceeded(said, http_status=status, code=code)
-        if (status == 403 and self._dialect.forbidden_is_context) or (
-            status == 413 and self._dialect.too_large_is_context
-        ):
+        if status == 403 and self._dialect.forbidden_is_context:
             return ContextLengthExceeded(said, http_status=status, code=code)
+        if status == 413 and self._dialect.too_large_is_context:
+            # Not in Groq's words: they name the operator's organisation.
+            return ContextLengthExceeded("the request is too large for this model", http_status=status, code=code)
         if status in (400, 422) and words & _PARAMETER_CODES:
             return UnsupportedParameter(said, http_status=status, code=code)
         if status in (400, 403, 422) and words & _MODEL_CODES:
@@ -322,12 +323,14 @@ class Reported:
         words = [mark for mark in marks if isinstance(mark, str) and _CODE.fullmatch(mark)]
         numbers = [inner.get("code"), inner.get("raw_status_code")]
         said = sentence(text)
+        if _XAI_MODERATED in said:
+            said = _XAI_MODERATED  # what follows names the operator's team and key
         return cls(
             sentence=said,
             code=words[0] if words else None,
             words=frozenset(word.lower() for word in words),
             numbers=tuple(number for number in numbers if isinstance(number, int)),
-            moderated=bool(metadata.get("reasons") or metadata.get("flagged_input") or _XAI_MODERATED in said),
+            moderated=bool(metadata.get("reasons") or metadata.get("flagged_input") or said == _XAI_MODERATED),
         )
 
     def status(self) -> int:

@@ -1,192 +1,178 @@
 """
-The providers, as rows of data, and the services an operator makes of them.
+The providers, as rows of data, and the services a configuration makes of them.
 
-Default models and addresses are the vendors' own, read in November 2026. A provider that speaks the OpenAI wire is one
-more row.
+A provider that speaks a known wire is one row here. A service is a provider with an address, a key and models; most
+gateways have one per provider, `ROUTER_SERVICES` may name several.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import SecretStr
 
-from providers import openai_compatible as openai
 from providers.anthropic import Anthropic
 from providers.base import Adapter, Target
 from providers.gemini import Gemini
-from providers.openai_compatible import OpenAICompatible
+from providers.openai_compatible import (
+    AZURE,
+    CEREBRAS,
+    GROQ,
+    MISTRAL,
+    OPENAI,
+    OPENROUTER,
+    TOGETHER,
+    OpenAICompatible,
+    azure_classic,
+)
+
+UNNAMED_MODEL = "default"
+"""Asked of a service nobody gave a model: servers of a single model take any name, others say that they lack it."""
+
+
+class ConfigProblem(ValueError):
+    """A configuration that cannot be used. `problems`: one line each, naming a variable or key, never a value."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
     """
-    One row. `path` is what the base URL must end with, as the official SDK's does; `cut` lists endings that adapters
-    add themselves. `keys` are the variables that may hold the key, the first preferred; none: it works without.
+    One row. Names of variables in order of precedence, `NAME_API_KEY`, `NAME_BASE_URL` and `NAME_MODEL` if none given.
+
+    `version` is the path that an address of this provider ends with, and `mend` what `mend_base_url` does about it:
+    `complete` adds what is missing, `drop` removes it (the adapter adds its own), `keep` trusts what is written.
+    `started_by` tells whether a key or an address turns the provider on. `key_required`: without one it cannot work.
     """
 
     name: str
     adapter: Adapter
-    origin: str
-    path: str = ""
-    model: str = ""
-    keys: tuple[str, ...] = ()
-    prices_id: str | None = None
-    cut: tuple[str, ...] = ()
+    base_url: str | None
+    model: str | None
+    prices_id: str | None
+    version: str = "/v1"
+    mend: Literal["complete", "drop", "keep"] = "complete"
+    started_by: Literal["key", "address"] = "key"
+    key_required: bool = True
+    key_names: tuple[str, ...] = ()
+    base_url_names: tuple[str, ...] = ()
+    model_names: tuple[str, ...] = ()
+    api_version_names: tuple[str, ...] = ()
 
-    @property
-    def base_url(self) -> str:
-        return self.origin + self.path
-
-    @property
-    def variable(self) -> str:
-        """What its variables begin with."""
-        return self.name.upper()
-
-
-_COMMON = OpenAICompatible()
-
-PROVIDERS: Mapping[str, Provider] = {
-    row.name: row
-    for row in (
-        Provider(
-            "gemini",
-            Gemini(),
-            "https://generativelanguage.googleapis.com",
-            model="gemini-3.5-flash-lite",
-            keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-            prices_id="google",
-            cut=("/v1beta", "/v1"),
-        ),
-        Provider(
-            "groq",
-            OpenAICompatible(openai.GROQ),
-            "https://api.groq.com",
-            "/openai/v1",
-            "openai/gpt-oss-20b",
-            ("GROQ_API_KEY",),
-            "groq",
-        ),
-        Provider(
-            "openrouter",
-            OpenAICompatible(openai.OPENROUTER),
-            "https://openrouter.ai",
-            "/api/v1",
-            "openrouter/free",
-            ("OPENROUTER_API_KEY",),
-            "openrouter",
-        ),
-        Provider(
-            "openai",
-            OpenAICompatible(openai.OPENAI),
-            "https://api.openai.com",
-            "/v1",
-            "gpt-5.4-mini",
-            ("OPENAI_API_KEY",),
-            "openai",
-        ),
-        Provider(
-            "anthropic",
-            Anthropic(),
-            "https://api.anthropic.com",
-            model="claude-haiku-4-5",
-            keys=("ANTHROPIC_API_KEY",),
-            prices_id="anthropic",
-            cut=("/v1",),
-        ),
-        Provider(
-            "cerebras",
-            OpenAICompatible(openai.CEREBRAS),
-            "https://api.cerebras.ai",
-            "/v1",
-            "gpt-oss-120b",
-            ("CEREBRAS_API_KEY",),
-            "cerebras",
-        ),
-        Provider(
-            "deepinfra",
-            _COMMON,
-            "https://api.deepinfra.com",
-            "/v1/openai",
-            "openai/gpt-oss-20b",
-            ("DEEPINFRA_TOKEN", "DEEPINFRA_API_KEY"),
-        ),
-        Provider(
-            "mistral",
-            OpenAICompatible(openai.MISTRAL),
-            "https://api.mistral.ai",
-            "/v1",
-            "mistral-small-latest",
-            ("MISTRAL_API_KEY",),
-            "mistral",
-        ),
-        Provider(
-            "deepseek",
-            _COMMON,
-            "https://api.deepseek.com",
-            "/v1",
-            "deepseek-flash",
-            ("DEEPSEEK_API_KEY",),
-            "deepseek",
-        ),
-        Provider(
-            "together",
-            OpenAICompatible(openai.TOGETHER),
-            "https://api.together.ai",
-            "/v1",
-            "openai/gpt-oss-120b",
-            ("TOGETHER_API_KEY",),
-            "together",
-        ),
-        Provider("xai", _COMMON, "https://api.x.ai", "/v1", "grok-4.3", ("XAI_API_KEY",), "x-ai"),
-        Provider(
-            "fireworks",
-            _COMMON,
-            "https://api.fireworks.ai",
-            "/inference/v1",
-            "accounts/fireworks/models/gpt-oss-20b",
-            ("FIREWORKS_API_KEY",),
-            "fireworks",
-        ),
-        Provider("azure", OpenAICompatible(openai.AZURE), "", "/openai/v1", "", ("AZURE_OPENAI_API_KEY",), "azure"),
-        Provider("ollama", _COMMON, "http://localhost:11434", "/v1"),
-        # What a self-hosted server serves, only its operator knows: `default` stands for "whatever you have".
-        Provider("vllm", _COMMON, "http://localhost:8000", "/v1", "default", ("VLLM_API_KEY",)),
-        Provider("custom", _COMMON, "", "/v1", "default"),
-    )
-}
-
-_FROM_KEYS = tuple(name for name in PROVIDERS if name not in ("azure", "ollama", "vllm", "custom"))
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+    def variables(self, what: Literal["API_KEY", "BASE_URL", "MODEL"]) -> tuple[str, ...]:
+        given = {"API_KEY": self.key_names, "BASE_URL": self.base_url_names, "MODEL": self.model_names}[what]
+        return given or (f"{self.name.upper()}_{what}",)
 
 
-class ConfigProblem(ValueError):
-    """Everything that is wrong with the services; each line names a variable or key and never a value."""
+PROVIDERS: tuple[Provider, ...] = (
+    # The shipped order of the cascade. Models: the vendors' small ones of November 2026.
+    Provider(
+        "gemini",
+        Gemini(),
+        "https://generativelanguage.googleapis.com",
+        "gemini-3.5-flash-lite",
+        "google",
+        version="/v1beta",
+        mend="drop",
+        key_names=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    ),
+    Provider(
+        "groq",
+        OpenAICompatible(GROQ),
+        "https://api.groq.com/openai/v1",
+        "openai/gpt-oss-20b",
+        "groq",
+        version="/openai/v1",
+    ),
+    Provider(
+        "openrouter",
+        OpenAICompatible(OPENROUTER),
+        "https://openrouter.ai/api/v1",
+        "openrouter/free",
+        "openrouter",
+        version="/api/v1",
+    ),
+    Provider("openai", OpenAICompatible(OPENAI), "https://api.openai.com/v1", "gpt-5.4-mini", "openai"),
+    Provider(
+        "anthropic",
+        Anthropic(),
+        "https://api.anthropic.com",
+        "claude-haiku-4-5",
+        "anthropic",
+        mend="drop",
+    ),
+    Provider("cerebras", OpenAICompatible(CEREBRAS), "https://api.cerebras.ai/v1", "gpt-oss-120b", "cerebras"),
+    Provider(
+        "deepinfra",
+        OpenAICompatible(),
+        "https://api.deepinfra.com/v1/openai",
+        "openai/gpt-oss-20b",
+        None,  # no list prices known; each answer brings its own estimate
+        version="/v1/openai",
+        key_names=("DEEPINFRA_TOKEN", "DEEPINFRA_API_KEY"),
+    ),
+    Provider("mistral", OpenAICompatible(MISTRAL), "https://api.mistral.ai/v1", "mistral-small-latest", "mistral"),
+    Provider("deepseek", OpenAICompatible(), "https://api.deepseek.com/v1", "deepseek-flash", "deepseek"),
+    Provider("together", OpenAICompatible(TOGETHER), "https://api.together.ai/v1", "openai/gpt-oss-120b", "together"),
+    Provider("xai", OpenAICompatible(), "https://api.x.ai/v1", "grok-4.3", "x-ai"),
+    Provider(
+        "fireworks",
+        OpenAICompatible(),
+        "https://api.fireworks.ai/inference/v1",
+        "accounts/fireworks/models/gpt-oss-20b",
+        "fireworks",
+        version="/inference/v1",
+    ),
+    Provider(
+        "azure",
+        OpenAICompatible(AZURE),
+        None,
+        None,
+        "azure",
+        version="/openai/v1",
+        key_names=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
+        base_url_names=("AZURE_OPENAI_ENDPOINT", "AZURE_BASE_URL"),
+        model_names=("AZURE_OPENAI_DEPLOYMENT", "AZURE_OPENAI_MODEL", "AZURE_MODEL"),
+        api_version_names=("OPENAI_API_VERSION", "AZURE_OPENAI_API_VERSION"),
+    ),
+    Provider(
+        "ollama",
+        OpenAICompatible(),
+        "http://localhost:11434/v1",
+        None,
+        None,
+        started_by="address",
+        key_required=False,
+    ),
+    Provider("vllm", OpenAICompatible(), None, None, None, started_by="address", key_required=False),
+    Provider("custom", OpenAICompatible(), None, None, None, mend="keep", started_by="address", key_required=False),
+)
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+_BY_NAME = {row.name: row for row in PROVIDERS}
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """
-    A provider as one operator uses it.
+    A provider at an address. Several may share a provider.
 
-    `models` maps public to upstream names; empty: the service lists none and may be asked for any. `priority`: lower is
-    asked first; `weight` shares among equals. `rate_limit_requests` in `rate_limit_window` seconds is the provider's
-    own allowance, None for none.
+    `models` maps the names callers use to the provider's; empty means that none are listed and any may be asked for.
+    `default_model` is a caller's name. `priority`: lower is asked first; equal ones share by `weight`, at least 1.
+    `rate_limit_requests` in `rate_limit_window` seconds is what the provider is said to admit.
     """
 
     name: str
     backend_type: str
     base_url: str
     adapter: Adapter
+    default_model: str
     api_key: SecretStr | None = field(default=None, repr=False)
-    default_model: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     weight: int = 1
@@ -199,240 +185,370 @@ class Service:
     rate_limit_window: int | None = None
 
     def target(self, model: str | None) -> Target:
-        """The target for a public model name, None for the default."""
-        public = model or self.default_model
+        """`model` as a caller names it, None for the default. Whether it is listed is the router's question."""
+        name = self.default_model if model is None else model
         return Target(
-            self.name,
-            self.models.get(public, public),
-            self.adapter,
-            self.base_url,
-            self.api_key,
-            self.prices_id,
-            self.timeout_s,
-            self.max_retries,
-            self.prefill,
+            service=self.name,
+            model=self.models.get(name, name),
+            adapter=self.adapter,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            prices_id=self.prices_id,
+            timeout_s=self.timeout_s,
+            max_retries=self.max_retries,
+            prefill=self.prefill,
         )
 
 
-def mend_base_url(provider: Provider, url: str) -> str:
+# Addresses
+
+
+def mend_base_url(row: Provider, url: str) -> str:
     """
-    The URL with the ending that this provider's paths are added to: a missing or doubled version segment is mended.
+    The address as the adapter wants it: no trailing slash, the version path once.
 
-    Raises `ValueError` for anything but a plain http or https address.
+    Official SDKs disagree on where a base URL ends, so operators write all of `https://host`, `https://host/openai/v1`
+    and, by joining two of them, `https://host/openai/v1/openai/v1`. A path that has some other version segment, as a
+    proxy's may, is left as written. Raises `ValueError`, without the value, for what is no plain http(s) address.
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("expected an http or https address without credentials")
-    if parts.query or parts.fragment or re.search(r"[\s\\\x00-\x1f]", url.strip()):
-        raise ValueError("expected an address without query and fragment")
-    if parts.port == 0:
-        raise ValueError("expected a port from 1 to 65535")
-    path = parts.path.rstrip("/")
-    for ending in provider.cut:
-        while path.endswith(ending):
-            path = path.removesuffix(ending).rstrip("/")
-    if provider.path:
-        path = _with_ending(path, provider)
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    if not url.isascii() or any(char.isspace() or not char.isprintable() for char in url) or "\\" in url:
+        raise ValueError("must be a URL without spaces or control characters")
+    if "?" in url or "#" in url:
+        raise ValueError("must have no query and no fragment")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL with a valid host and port") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("must hold no user name or password")
+    if not host or port == 0:
+        raise ValueError("must be a URL with a valid host and port")
+    segments = parts.path.rstrip("/").split("/")[1:]
+    version = row.version.split("/")[1:]
+    if row.mend == "drop":
+        while segments and segments[-1] in ("v1", "v1beta"):
+            segments.pop()
+    elif row.mend == "complete":
+        segments = _completed(segments, version)
+    elif not segments:
+        segments = version
+    return urlunsplit((parts.scheme, parts.netloc, "".join(f"/{segment}" for segment in segments), "", ""))
 
 
-def _with_ending(path: str, provider: Provider) -> str:
-    wanted = provider.path
-    if provider.name in ("custom", "vllm") and path:
-        return path  # the operator's own server: only a bare host is completed
-    while path.endswith(wanted + wanted):
-        path = path.removesuffix(wanted)
-    if path.endswith(wanted):
+_VERSION_SEGMENT = re.compile(r"v\d+(?:(?:alpha|beta)\d*)?", re.ASCII)
+
+
+def _completed(path: list[str], version: list[str]) -> list[str]:
+    while len(path) > 1 and path[-1] == path[-2] and _VERSION_SEGMENT.fullmatch(path[-1]):
+        path = path[:-1]
+    length = len(version)
+    while path[-2 * length :] == version * 2:
+        path = path[:-length]
+    for begun in range(length, 0, -1):  # "/openai" is the beginning of "/openai/v1"
+        if path[-begun:] == version[:begun]:
+            return path + version[begun:]
+    if any(_VERSION_SEGMENT.fullmatch(segment) for segment in path):
         return path
-    # A part of the ending may be there already: `/openai` of `/openai/v1`, or `/v1` twice.
-    segments = wanted.split("/")[1:]
-    version = "/" + segments[-1]
-    while path.endswith(version):
-        path = path.removesuffix(version)
-    for kept in range(len(segments), 0, -1):
-        begun = "/" + "/".join(segments[:kept])
-        if path.endswith(begun):
-            path = path.removesuffix(begun)
-            break
-    return path + wanted
+    return path + version
+
+
+def _placed(row: Provider, url: str, environment: Mapping[str, str]) -> tuple[str, Adapter]:
+    """
+    The mended address and the adapter for it.
+
+    Azure has two wires: `…/openai/v1`, and, where an API version is configured and the address does not say v1, the
+    classic one with deployments.
+    """
+    api_version = _given(environment, row.api_version_names)
+    if api_version is None or urlsplit(url).path.rstrip("/").endswith(row.version):
+        return mend_base_url(row, url), row.adapter
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d(?:-preview)?", api_version[1], re.ASCII):
+        raise ValueError(f"cannot be used with {api_version[0]}, which must be a date such as 2024-10-21")
+    return mend_base_url(row, url).removesuffix(row.version), OpenAICompatible(azure_classic(api_version[1]))
+
+
+# From the environment
 
 
 def services_from_environment(environment: Mapping[str, str], order: Sequence[str] | None = None) -> list[Service]:
     """
-    A service for each provider that has a key (or, for Ollama, an address), in order.
+    A service for each provider that is turned on, in the order they are asked: `order` first, then the rest.
 
-    `order` comes first, then the registry's own. Raises `ConfigProblem`.
+    Raises `ConfigProblem` with everything that is wrong.
     """
-    problems = [
-        f"PROVIDER_ORDER: unknown provider at position {position}"
-        for position, name in enumerate(order or (), 1)
-        if name not in PROVIDERS
-    ]
-    services: dict[str, Service] = {}
-    for name in (*_FROM_KEYS, "azure", "ollama"):
+    problems: list[str] = []
+    names = list(dict.fromkeys(name.strip().lower() for name in order or ()))
+    if not set(names) <= _BY_NAME.keys():
+        problems.append(f"PROVIDER_ORDER: names a provider that is not one of {', '.join(_BY_NAME)}")
+        names = [name for name in names if name in _BY_NAME]
+    services: list[Service] = []
+    for name in dict.fromkeys([*names, *_BY_NAME]):
         try:
-            service = service_from_environment(name, environment)
+            service = service_from_environment(name, environment, priority=len(services))
         except ConfigProblem as error:
             problems += error.problems
             continue
         if service is not None:
-            services[name] = service
-    if problems:
-        raise ConfigProblem(problems)
-    names = [*dict.fromkeys(name for name in order or () if name in services)]
-    names += [name for name in services if name not in names]
-    return [replace(services[name], priority=priority) for priority, name in enumerate(names)]
-
-
-def service_from_environment(name: str, environment: Mapping[str, str]) -> Service | None:
-    """The service of one provider, None when it has no key. Raises `ConfigProblem`."""
-    provider = PROVIDERS[name]
-    if provider.name == "azure":
-        return _azure(provider, environment)
-    key = _key(provider, environment)
-    address = f"{provider.variable}_BASE_URL"
-    if (provider.keys and key is None) or (not provider.keys and not environment.get(address, "").strip()):
-        return None
-    try:
-        base_url = mend_base_url(provider, environment.get(address, "").strip() or provider.base_url)
-    except ValueError as error:
-        raise ConfigProblem([f"{address}: {error}"]) from None
-    model = environment.get(f"{provider.variable}_MODEL", "").strip() or provider.model
-    if not model:
-        raise ConfigProblem([f"{provider.variable}_MODEL: needed, as this provider has no default"])
-    return Service(
-        provider.name,
-        provider.name,
-        base_url,
-        provider.adapter,
-        key,
-        model,
-        prices_id=provider.prices_id,
-    )
-
-
-def _azure(provider: Provider, environment: Mapping[str, str]) -> Service | None:
-    """
-    Azure OpenAI: with a dated API version its classic form (the deployment in the path), without one its v1 form.
-    """
-    key = _key(provider, environment)
-    endpoint = environment.get("AZURE_OPENAI_ENDPOINT", "").strip()
-    if key is None or not endpoint:
-        return None
-    names = ("AZURE_OPENAI_MODEL", "AZURE_OPENAI_DEPLOYMENT")
-    model = next((environment[name].strip() for name in names if environment.get(name, "").strip()), "")
-    versions = ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")
-    version = next((environment[name].strip() for name in versions if environment.get(name, "").strip()), "")
-    if not model:
-        raise ConfigProblem(["AZURE_OPENAI_MODEL: needed: the name of the deployment"])
-    try:
-        base_url = mend_base_url(provider, endpoint)
-    except ValueError as error:
-        raise ConfigProblem([f"AZURE_OPENAI_ENDPOINT: {error}"]) from None
-    adapter = provider.adapter
-    if version:
-        adapter = OpenAICompatible(openai.azure_classic(version))
-        base_url = base_url.removesuffix(provider.path)
-    return Service("azure", "azure", base_url, adapter, key, model, prices_id=provider.prices_id)
-
-
-def _key(provider: Provider, environment: Mapping[str, str]) -> SecretStr | None:
-    value = next((environment[name].strip() for name in provider.keys if environment.get(name, "").strip()), None)
-    return SecretStr(value) if value is not None else None
-
-
-class _Entry(BaseModel):
-    """One entry of `ROUTER_SERVICES`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-    name: Annotated[str, Field(pattern=_NAME.pattern + "$")]
-    backend_type: str
-    base_url: str | None = None
-    api_key: SecretStr | None = None
-    priority: int = 0
-    weight: Annotated[int, Field(ge=1, le=1000)] = 1
-    rate_limit_requests: Annotated[int, Field(ge=1)] | None = None
-    rate_limit_window: Annotated[int, Field(ge=1)] | None = None
-    models: list[str] | dict[str, str] | None = None
-    allow_fields: list[str] = []
-    timeout_s: Annotated[float, Field(gt=0)] | None = None
-    max_retries: Annotated[int, Field(ge=0, le=5)] | None = None
-    prefill: bool = False
-
-
-def services_from_json(text: str, environment: Mapping[str, str] | None = None) -> list[Service]:
-    """
-    The services of `ROUTER_SERVICES`. A key that is not given is read from the backend type's own variable.
-
-    Raises `ConfigProblem`, each line `ROUTER_SERVICES[index].key: what is wrong`.
-    """
-    try:
-        entries = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise ConfigProblem(["ROUTER_SERVICES: not valid JSON"]) from None
-    if not isinstance(entries, list) or not entries:
-        raise ConfigProblem(["ROUTER_SERVICES: expected a list of at least one service"])
-    problems: list[str] = []
-    services: list[Service] = []
-    for index, entry in enumerate(entries):
-        try:
-            services.append(_from_entry(entry, environment or {}))
-        except ConfigProblem as error:
-            problems += [f"ROUTER_SERVICES[{index}]{problem}" for problem in error.problems]
-    names = [service.name for service in services]
-    if len(set(names)) < len(names):
-        problems.append("ROUTER_SERVICES: two services have the same name")
+            services.append(service)
     if problems:
         raise ConfigProblem(problems)
     return services
 
 
-def _from_entry(value: Any, environment: Mapping[str, str]) -> Service:
-    try:
-        entry = _Entry.model_validate(value)
-    except ValidationError as error:
-        items = error.errors(include_input=False, include_url=False, include_context=False)
-        raise ConfigProblem([f".{_place(item['loc'], item['type'])}: {item['msg']}" for item in items]) from None
-    provider = PROVIDERS.get(entry.backend_type)
-    if provider is None:
-        raise ConfigProblem([".backend_type: unknown"])
-    address = entry.base_url or provider.base_url
-    problems = []
-    base_url = ""
-    try:
-        base_url = mend_base_url(provider, address)
-    except ValueError as error:
-        problems.append(f".base_url: {error}")
-    listed = entry.models or []
-    models = dict(listed) if isinstance(listed, dict) else {name: name for name in listed}
-    default = next(iter(models), "") or environment.get(f"{provider.variable}_MODEL", "").strip() or provider.model
-    if not default:
-        problems.append(".models: needed, as this backend type has no default model")
-    if problems:
+def service_from_environment(name: str, environment: Mapping[str, str], *, priority: int = 0) -> Service | None:
+    """The service of a provider of `PROVIDERS`, None if it is not turned on. Raises `ConfigProblem`."""
+    row = _BY_NAME[name]
+    key = _given(environment, row.variables("API_KEY"))
+    address = _given(environment, row.variables("BASE_URL"))
+    model = _given(environment, row.variables("MODEL"))
+    if (key if row.started_by == "key" else address) is None:
+        return None
+    problems: list[str] = []
+    base_url, adapter = "", row.adapter
+    place, url = address or (row.variables("BASE_URL")[0], row.base_url)
+    if url is None:
+        problems.append(f"{place}: required for {row.name}")
+    else:
+        try:
+            base_url, adapter = _placed(row, url, environment)
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+    if key is not None and not _is_header_text(key[1]):
+        problems.append(f"{key[0]}: {_NOT_HEADER_TEXT}")
+    model_place, model_name = model or (row.variables("MODEL")[0], row.model)
+    if model_name is None:
+        problems.append(f"{model_place}: required for {row.name}")
+    elif not _is_model(model_name):
+        problems.append(f"{model_place}: {_NOT_MODEL}")
+    if problems or model_name is None:
         raise ConfigProblem(problems)
     return Service(
-        entry.name,
-        entry.backend_type,
-        base_url,
-        provider.adapter,
-        entry.api_key or _key(provider, environment),
-        default,
-        models,
-        entry.priority,
-        entry.weight,
-        entry.timeout_s,
-        entry.max_retries,
-        tuple(entry.allow_fields),
-        entry.prefill,
-        provider.prices_id,
-        entry.rate_limit_requests,
-        entry.rate_limit_window,
+        name=row.name,
+        backend_type=row.name,
+        base_url=base_url,
+        adapter=adapter,
+        default_model=model_name,
+        api_key=None if key is None else SecretStr(key[1]),
+        priority=priority,
+        prices_id=row.prices_id,
     )
 
 
-def _place(loc: tuple[str | int, ...], kind: str) -> str:
-    """Where in an entry; the name of an unknown key may be a value gone astray, so it is not repeated."""
-    if kind == "extra_forbidden":
-        return "(unknown key)"
-    return ".".join(map(str, loc)) or "(entry)"
+def _given(environment: Mapping[str, str], names: Sequence[str]) -> tuple[str, str] | None:
+    """The first of the variables that is set to something: its name and its value."""
+    for name in names:
+        value = environment.get(name, "").strip()
+        if value:
+            return name, value
+    return None
+
+
+# From ROUTER_SERVICES
+
+
+def services_from_json(text: str, environment: Mapping[str, str]) -> list[Service]:
+    """
+    The services of a JSON list, by priority, which is the place in the list where none is given.
+
+    Of each, `name` and `backend_type` are required; address, key and model default to those of its provider in the
+    environment, an empty `api_key` means none. A provider that needs no key gets the environment's only at the
+    environment's address. Raises `ConfigProblem` with everything that is wrong.
+    """
+    try:
+        entries = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ConfigProblem([f"{_PLACE}: must be JSON without repeated keys"]) from None
+    if not isinstance(entries, list) or not entries:
+        raise ConfigProblem([f"{_PLACE}: must be a list of at least one service"])
+    problems: list[str] = []
+    services: list[Service] = []
+    places: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            problems.append(f"{_PLACE}[{index}]: must be an object")
+            continue
+        reader = _Entry(entry, f"{_PLACE}[{index}]", problems)
+        service = _service(reader, environment, priority=index)
+        name = entry.get("name")
+        if isinstance(name, str) and places.setdefault(name, index) != index:
+            reader.wrong("name", f"is that of {_PLACE}[{places[name]}] already")
+        if service is not None:
+            services.append(service)
+    if problems:
+        raise ConfigProblem(problems)
+    return sorted(services, key=lambda service: service.priority)
+
+
+_PLACE = "ROUTER_SERVICES"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_NOT_HEADER_TEXT = "must hold visible ASCII characters only, without spaces"
+_NOT_MODEL = "must be a model's name, without spaces or '|'"
+_KEYS = frozenset(
+    {
+        *("name", "backend_type", "base_url", "api_key", "models", "allow_fields", "prefill"),
+        *("priority", "weight", "timeout_s", "max_retries", "rate_limit_requests", "rate_limit_window"),
+    }
+)
+
+
+class _Entry:
+    """Reads the keys of one service; what is wrong goes to `problems`, and the key counts as absent."""
+
+    def __init__(self, entry: Mapping[str, object], place: str, problems: list[str]) -> None:
+        self._entry = entry
+        self._place = place
+        self._problems = problems
+
+    def wrong(self, key: str, why: str) -> None:
+        self._problems.append(f"{self._place}.{key}: {why}")
+
+    def check_keys(self) -> None:
+        for key in self._entry.keys() - _KEYS:
+            self.wrong(ascii(key[:40])[1:-1], "unknown key")
+
+    def text(self, key: str, accepts: Callable[[str], bool], why: str, *, required: bool = False) -> str | None:
+        value = self._entry.get(key)
+        if value is None:
+            if required:
+                self.wrong(key, "required")
+            return None
+        if not isinstance(value, str) or not accepts(value):
+            self.wrong(key, why)
+            return None
+        return value
+
+    def whole(self, key: str, least: int, most: int) -> int | None:
+        value = self._entry.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.wrong(key, f"must be a whole number from {least} to {most}")
+            return None
+        return value
+
+    def seconds(self, key: str) -> float | None:
+        value = self._entry.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+            self.wrong(key, "must be a number of seconds above 0, at most 3600")
+            return None
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        value = self._entry.get(key)
+        if value is not None and not isinstance(value, bool):
+            self.wrong(key, "must be true or false")
+        return value is True
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._entry.get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            self.wrong(key, "must be a list of names")
+            return ()
+        return tuple(value)
+
+    def models(self) -> dict[str, str]:
+        value = self._entry.get("models")
+        if value is None:
+            return {}
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            value = {item: item for item in value}
+        if not isinstance(value, dict) or not value:
+            self.wrong("models", "must be a list of names, or an object of names, and not empty")
+            return {}
+        if not all(_is_model(public) and _is_model(upstream) for public, upstream in value.items()):
+            self.wrong("models", "each " + _NOT_MODEL)
+            return {}
+        return value
+
+
+def _service(entry: _Entry, environment: Mapping[str, str], *, priority: int) -> Service | None:
+    """None when the entry cannot be one; some problem says why."""
+    entry.check_keys()
+    name = entry.text("name", lambda text: _NAME.fullmatch(text) is not None, _NOT_NAME, required=True)
+    backend = entry.text("backend_type", _BY_NAME.__contains__, f"must be one of {', '.join(_BY_NAME)}", required=True)
+    url = entry.text("base_url", bool, "must be a URL")
+    key = entry.text("api_key", lambda text: not text or _is_header_text(text), _NOT_HEADER_TEXT)
+    models = entry.models()
+    given_priority = entry.whole("priority", -1_000_000, 1_000_000)
+    weight = entry.whole("weight", 1, 1_000_000)
+    timeout_s = entry.seconds("timeout_s")
+    max_retries = entry.whole("max_retries", 0, 10)
+    allow_fields = entry.texts("allow_fields")
+    prefill = entry.flag("prefill")
+    limit = entry.whole("rate_limit_requests", 1, 1_000_000_000)
+    window = entry.whole("rate_limit_window", 1, 31_536_000)
+    if name is None or backend is None:
+        return None
+    row = _BY_NAME[backend]
+    address = _given(environment, row.variables("BASE_URL"))
+    if key is None and (row.key_required or url is None):
+        found = _given(environment, row.variables("API_KEY"))
+        if found is not None and _is_header_text(found[1]):
+            key = found[1]
+    if key is None and row.key_required:
+        entry.wrong("api_key", f"required, here or as {row.variables('API_KEY')[0]}")
+    url = url or (address[1] if address else row.base_url)
+    if url is None:
+        entry.wrong("base_url", f"required for {row.name}")
+        return None
+    try:
+        base_url, adapter = _placed(row, url, environment)
+    except ValueError as error:
+        entry.wrong("base_url", str(error))
+        return None
+    model = _given(environment, row.variables("MODEL"))
+    default_model = next(iter(models), None) or (model[1] if model else row.model) or UNNAMED_MODEL
+    return Service(
+        name=name,
+        backend_type=backend,
+        base_url=base_url,
+        adapter=adapter,
+        default_model=default_model,
+        api_key=SecretStr(key) if key else None,
+        models=models,
+        priority=priority if given_priority is None else given_priority,
+        weight=weight or 1,
+        timeout_s=timeout_s,
+        max_retries=max_retries,
+        allow_fields=allow_fields,
+        prefill=prefill,
+        prices_id=row.prices_id,
+        rate_limit_requests=limit,
+        rate_limit_window=window,
+    )
+
+
+_NOT_NAME = "must be 1 to 64 letters, digits, '.', '_' or '-'"
+
+
+def _is_header_text(value: str) -> bool:
+    """A key goes into a header: a line break there would begin another one."""
+    return value.isascii() and all("!" <= char <= "~" for char in value)
+
+
+def _is_model(name: object) -> bool:
+    """`|` separates alternatives in a request's `model`."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= 256
+        and name.isprintable()
+        and not any(char.isspace() or char == "|" for char in name)
+    )
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError("not a JSON number")

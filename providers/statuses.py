@@ -10,6 +10,7 @@ from providers.errors import (
     ContentBlocked,
     MalformedReply,
     ModelNotFound,
+    Overloaded,
     ProviderError,
     QuotaExhausted,
     RateLimited,
@@ -21,6 +22,8 @@ from providers.errors import (
 _REJECTED = frozenset({400, 413, 422})
 _TRANSIENT = frozenset({409, 424, 425, 499})
 """A lock, a dependency, an early hint, a call the server itself cancelled (Groq): OpenAI's SDK retries 409 as well."""
+
+_FAILED = "the provider failed or is overloaded"
 
 
 def error_for(
@@ -43,6 +46,8 @@ def error_for(
     if status in (429, 498):  # 498: Groq's flex tier has no capacity left
         return rate_limited(status, code, retry_after_s)
     if status >= 500 or status in _TRANSIENT:
+        if retry_after_s:
+            return Overloaded(_FAILED, retry_after_s=retry_after_s, http_status=status, code=code)
         return unavailable(status, code)
     return MalformedReply("the provider answered with an unexpected status", http_status=status, code=code)
 
@@ -70,4 +75,4 @@ def rate_limited(status: int, code: str | None, retry_after_s: float | None) -> 
 
 
 def unavailable(status: int | None, code: str | None) -> Unavailable:
-    return Unavailable("the provider failed or is overloaded", http_status=status, code=code)
+    return Unavailable(_FAILED, http_status=status, code=code)

@@ -13,6 +13,10 @@ from tests.serving import environment
 from tests.upstream import Upstream
 
 
+collect_ignore = ["aimock"]
+"""Needs node: `make aimock` names the folder itself."""
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """The server all tests share. One that breaks it takes `own_redis` instead."""

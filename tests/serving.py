@@ -124,6 +124,7 @@ async def serve(app: Any, *, grace_s: int = 2, limit_s: float = 10.0) -> AsyncIt
         lifespan="on",
         log_config=None,
         access_log=False,
+        server_header=False,
         timeout_graceful_shutdown=grace_s,
     )
     server = _Server(config)
@@ -309,15 +310,21 @@ class Replica:
                     except TimeoutError:
                         await self.kill()
                         raise AssertionError(f"SIGTERM did not end the gateway:\n{self._output()}") from None
-                assert not self._children_remain(), f"the gateway left processes behind:\n{self._output()}"
+                assert not await self._children_remain(), f"the gateway left processes behind:\n{self._output()}"
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _children_remain(self) -> bool:
-        """Kill what is left of the process group; report whether there was anything."""
+    async def _children_remain(self, patience_s: float = 3.0) -> bool:
+        """Kill what is left of the process group after a while; report whether there was anything."""
         assert self._process is not None
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return True
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while True:
+            late = asyncio.get_running_loop().time() > deadline
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL if late else 0)
+            except ProcessLookupError:
+                return False
+            if late:
+                return True
+            # The tracker of a worker pool ends by itself a moment after its parent; nothing tells when.
+            await asyncio.sleep(0.02)

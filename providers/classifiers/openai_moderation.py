@@ -1,17 +1,24 @@
-"""OpenAI's moderation (`POST /moderations`, OpenAI's OpenAPI document), its thirteen categories mapped to ours."""
+"""
+OpenAI's moderation endpoint as a classifier.
+
+Source: OpenAI's OpenAPI document, `POST /moderations` (`CreateModerationResponse`, thirteen categories).
+"""
+
+import math
 
 import orjson
 from pydantic import SecretStr
 
 from providers.base import HttpReply, HttpRequest
-from providers.classifiers.base import Assessment, Category
+from providers.classifiers.base import Assessment, Category, all_scores
 from providers.errors import MalformedReply
 from providers.fields import first, mapping, parse
 from providers.openai_compatible import OpenAICompatible
 
+BASE_URL = "https://api.openai.com/v1"
 MODEL = "omni-moderation-latest"
 
-_CATEGORIES: dict[str, Category] = {
+_FAMILIES: dict[str, Category] = {
     "sexual": "HARM_CATEGORY_SEXUALLY_EXPLICIT",
     "hate": "HARM_CATEGORY_HATE_SPEECH",
     "harassment": "HARM_CATEGORY_HARASSMENT",
@@ -19,42 +26,45 @@ _CATEGORIES: dict[str, Category] = {
     "violence": "HARM_CATEGORY_DANGEROUS_CONTENT",
     "self-harm": "HARM_CATEGORY_DANGEROUS_CONTENT",
 }
-"""By the part before a slash. Civic integrity has no counterpart there."""
+"""By the part of the name before the slash (`hate`, `hate/threatening`). Civic integrity is not judged there."""
 
 
 class OpenAIModeration:
-    """`base_url` with its version segment."""
+    """The score of a category is the highest of its family; `flagged` is OpenAI's own decision."""
 
     name = "openai"
 
-    def __init__(self, *, base_url: str, api_key: SecretStr) -> None:
-        self._url = base_url + "/moderations"
+    def __init__(self, *, api_key: SecretStr, base_url: str = BASE_URL, model: str = MODEL) -> None:
         self._api_key = api_key
+        self._url = f"{base_url}/moderations"
+        self._model = model
+        self._wire = OpenAICompatible()
 
     def encode(self, text: str) -> HttpRequest:
-        headers = {"content-type": "application/json", "authorization": f"Bearer {self._api_key.get_secret_value()}"}
-        return HttpRequest(self._url, headers, orjson.dumps({"model": MODEL, "input": text}))
+        headers = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            "authorization": f"Bearer {self._api_key.get_secret_value()}",
+        }
+        return HttpRequest(self._url, headers, orjson.dumps({"model": self._model, "input": text}))
 
     def decode(self, reply: HttpReply) -> Assessment:
-        """Each of our categories has the highest score of theirs. `flagged` is OpenAI's own decision."""
         if reply.status != 200:
-            raise OpenAICompatible().decode_error(reply)
+            raise self._wire.decode_error(reply)
         try:
-            body = parse(reply.body)
+            result = first(parse(reply.body).get("results"))
         except ValueError as error:
-            raise MalformedReply("the classifier's reply is not JSON") from error
-        result = first(body.get("results"))
-        flagged = result.get("flagged")
-        given = mapping(result.get("category_scores"))
+            raise MalformedReply("the classifier's answer is not JSON") from error
+        flagged, given = result.get("flagged"), mapping(result.get("category_scores"))
         if not isinstance(flagged, bool) or not given:
-            raise MalformedReply("the classifier's reply holds no verdict")
-        scores: dict[str, float] = dict.fromkeys(_CATEGORIES.values(), 0.0)
-        scores["HARM_CATEGORY_CIVIC_INTEGRITY"] = 0.0
-        for name, score in given.items():
-            category = _CATEGORIES.get(name.partition("/")[0])
-            if category is None or score is None:
+            raise MalformedReply("the classifier's answer holds no verdict")
+        scores: dict[Category, float] = {}
+        for name, value in given.items():
+            if value is None:  # `illicit` is null for models that do not judge it
                 continue
-            if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-                raise MalformedReply("the classifier's score is not within 0 and 1")
-            scores[category] = max(scores[category], float(score))
-        return Assessment(scores, self.name, flagged)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise MalformedReply("the classifier's verdict holds a score that is no number")
+            # A family not known here has no better place; it must not be lost.
+            category = _FAMILIES.get(name.partition("/")[0], "HARM_CATEGORY_DANGEROUS_CONTENT")
+            scores[category] = max(scores.get(category, 0.0), min(max(float(value), 0.0), 1.0))
+        return Assessment(all_scores(scores), self.name, flagged=flagged)
