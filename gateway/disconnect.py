@@ -1,8 +1,7 @@
 """Noticing that the client has left while something is awaited on its behalf."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from starlette.types import Receive
 
@@ -11,31 +10,36 @@ class ClientLeft(Exception):
     """The client closed the connection before it had its answer."""
 
 
-@asynccontextmanager
-async def while_client_stays(receive: Receive) -> AsyncIterator[None]:
+class while_client_stays:
     """
     Run the block; cancel it and raise `ClientLeft` as soon as the server reports `http.disconnect`.
 
-    Leave the block before the last byte is sent: afterwards servers report a disconnect for every request.
+    Leave the block before the last byte is sent: afterwards servers report a disconnect for every request. A class and
+    not a generator, which would cost a tenth of what the layers cost together.
     """
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("while_client_stays needs a task")
-    left = False
 
-    async def watch() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            continue
-        left = True
-        task.cancel()
+    __slots__ = ("_left", "_receive", "_task", "_watcher")
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if left and task.uncancel() == 0:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("while_client_stays needs a task")
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        if self._left and isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
             raise ClientLeft from None
-        raise
-    finally:
-        watcher.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+        self._left = True
+        self._task.cancel()

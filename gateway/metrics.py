@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -53,19 +54,19 @@ class Metrics:
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._usage: dict[str, int] = {}
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"gateway_{name}", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> "_Series[Counter]":
+        return _Series(Counter(f"gateway_{name}", text, labels, registry=self.registry))
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"gateway_{name}", text, labels, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> "_Series[Histogram]":
+        return _Series(Histogram(f"gateway_{name}", text, labels, buckets=buckets, registry=self.registry))
 
     def observe(self, record: Record) -> None:
         elapsed_s = time.perf_counter() - record.started
-        self.requests.labels(record.route, str(record.status)).inc()
+        self.requests(record.route, str(record.status)).inc()
         if record.route in self._uncounted:
             return
-        self.duration.observe(elapsed_s)
-        self.overhead.observe(max(0.0, elapsed_s - record.upstream_s))
+        self.duration().observe(elapsed_s)
+        self.overhead().observe(max(0.0, elapsed_s - record.upstream_s))
         totals = self._totals
         totals["total"] += 1
         totals["successful"] += 200 <= record.status < 300
@@ -73,18 +74,18 @@ class Metrics:
         self._latencies.append(elapsed_s)
         self._observe_decisions(record)
         for attempt in record.attempts:
-            self.attempts.labels(attempt.service, attempt.reason or attempt.status).inc()
+            self.attempts(attempt.service, attempt.reason or attempt.status).inc()
             if attempt.status == "success":
-                self.provider_latency.labels(attempt.service).observe(attempt.latency_s)
+                self.provider_latency(attempt.service).observe(attempt.latency_s)
         totals["failed"] += bool(record.attempts) and not record.served
         for served in record.served:
             self._usage[served.provider] = self._usage.get(served.provider, 0) + 1
             model = served.model if served.model in self._models else "other"
-            self.tokens.labels(served.provider, model, "input").inc(served.input_tokens)
-            self.tokens.labels(served.provider, model, "output").inc(served.output_tokens)
-            self.cost.labels(served.provider, model).inc(float(served.cost_usd or Decimal(0)))
+            self.tokens(served.provider, model, "input").inc(served.input_tokens)
+            self.tokens(served.provider, model, "output").inc(served.output_tokens)
+            self.cost(served.provider, model).inc(float(served.cost_usd or Decimal(0)))
             if record.first_token_s is not None:
-                self.first_token.labels(served.provider).observe(record.first_token_s)
+                self.first_token(served.provider).observe(record.first_token_s)
 
     def _observe_decisions(self, record: Record) -> None:
         blocked = False
@@ -96,11 +97,11 @@ class Metrics:
                 self._totals["injection"] += decision.reason == "prompt_injection"
             if decision.outcome == "block":
                 blocked = True
-                self.blocked.labels(decision.layer, decision.reason).inc()
+                self.blocked(decision.layer, decision.reason).inc()
                 if decision.layer == "rate_limit":
-                    self.rate_limited.inc()
+                    self.rate_limited().inc()
             elif decision.outcome in ("flag", "mask"):
-                self.flagged.labels(decision.layer, decision.reason).inc()
+                self.flagged(decision.layer, decision.reason).inc()
         self._totals["blocked"] += blocked
 
     def summary(self) -> dict[str, object]:
@@ -117,6 +118,23 @@ class Metrics:
             "injection_detections": self._totals["injection"],
             "latency_history": [round(latency * 1000, 3) for latency in self._latencies],
         }
+
+
+M = TypeVar("M", Counter, Histogram)
+
+
+class _Series(Generic[M]):
+    """A metric whose series are found by one look-up: `labels()` checks, converts and locks each time."""
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *labels: str) -> M:
+        series = self._known.get(labels)
+        if series is None:
+            series = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
+        return series
 
 
 class _BreakerStates:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from middleware.address import ClientAddress
@@ -18,6 +18,7 @@ from middleware.refusal import Refusal
 from middleware.scope import PRINCIPAL, PROMPT, ScopeKey
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text("utf-8")
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _WINDOW = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*([smhd])|(second|minute|hour|day))\s*")
 
@@ -122,15 +123,19 @@ class SlidingWindow:
     """
 
     def __init__(self, redis: Redis, *, prefix: str = "gw") -> None:
+        self._redis: Any = redis  # `execute_command` is untyped
         self._prefix = prefix
-        self._script = redis.register_script(_SCRIPT)
 
     async def hit(self, subject: str, windows: Sequence[Window], *, cost: int = 1, undo: str = "") -> Quota:
-        args: list[str | int] = [cost, undo]
+        args: list[str | int] = [1, f"{self._prefix}:{{{subject}}}:rate", cost, undo]
         for window in windows:
             args += (window.limit, window.seconds * 1_000_000)
         try:
-            reply = await self._script(keys=[f"{self._prefix}:{{{subject}}}:rate"], args=args)
+            try:
+                # Not `register_script`: its wrappers cost as much as the call.
+                reply = await self._redis.execute_command("EVALSHA", _SHA, *args)
+            except NoScriptError:
+                reply = await self._redis.execute_command("EVAL", _SCRIPT, *args)
         except (RedisError, OSError, TimeoutError) as error:
             raise LimiterUnavailable from error
         states = tuple(

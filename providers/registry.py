@@ -245,14 +245,17 @@ def _completed(path: list[str], version: list[str]) -> list[str]:
     while len(path) > 1 and path[-1] == path[-2] and _VERSION_SEGMENT.fullmatch(path[-1]):
         path = path[:-1]
     length = len(version)
-    while path[-2 * length :] == version * 2:
-        path = path[:-length]
     for begun in range(length, 0, -1):  # "/openai" is the beginning of "/openai/v1"
         if path[-begun:] == version[:begun]:
-            return path + version[begun:]
-    if any(_VERSION_SEGMENT.fullmatch(segment) for segment in path):
-        return path
-    return path + version
+            path = path + version[begun:]
+            break
+    else:
+        if any(_VERSION_SEGMENT.fullmatch(segment) for segment in path):
+            return path
+        path = path + version
+    while path[-2 * length :] == version * 2:
+        path = path[:-length]
+    return path
 
 
 def _placed(row: Provider, url: str, environment: Mapping[str, str]) -> tuple[str, Adapter]:
@@ -401,8 +404,12 @@ class _Entry:
         self._entry = entry
         self._place = place
         self._problems = problems
+        self._faulty: set[str] = set()
 
     def wrong(self, key: str, why: str) -> None:
+        if key in self._faulty:
+            return  # what is wrong with it was said; that it is then missing follows
+        self._faulty.add(key)
         self._problems.append(f"{self._place}.{key}: {why}")
 
     def check_keys(self) -> None:

@@ -78,7 +78,8 @@ class EventParser:
         """The stream has ended: return an event whose blank line never came. Raises `EventTooLarge`."""
         last = bytes(self._partial)
         self._partial.clear()
-        self._line(last)
+        if last:  # an empty line would dispatch the event here, and lose it
+            self._line(last)
         event = self._dispatch()
         return [event] if event is not None else []
 

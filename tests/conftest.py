@@ -12,7 +12,6 @@ from tests.redis_server import RedisServer
 from tests.serving import environment
 from tests.upstream import Upstream
 
-
 collect_ignore = ["aimock"]
 """Needs node: `make aimock` names the folder itself."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import cast
 
 
 class _Connection(asyncio.Protocol):
@@ -14,7 +15,7 @@ class _Connection(asyncio.Protocol):
         self._needed = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -37,8 +38,7 @@ class _Connection(asyncio.Protocol):
         self._buffer.clear()
         self._needed = -1
         self._waiter = asyncio.get_running_loop().create_future()
-        if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.write(request)
+        self._transport.write(request)
         return await self._waiter
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ from gateway.bench.load import paced, saturate
 KEY = "bench-key-0123456789abcdef"
 PROMPT = ("The quarterly report of the harbour authority lists tonnage, berth hours and pilot fees for each terminal; "
           "please say in one paragraph what changed most since last year and which terminal grew.")  # fmt: skip
-CONNECTIONS = 32
+CONNECTIONS = 16
 PACED_PER_S = 50.0
 ROUNDS = 3
 """Every subject is measured this often, in turn with the others, and the median is shown: timings drift."""

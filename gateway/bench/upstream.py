@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import cast
 
 import orjson
 
@@ -49,7 +50,7 @@ class _Server(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -65,8 +66,7 @@ class _Server(asyncio.Protocol):
                 answer = CLASSIFICATION
             else:
                 answer = STREAM if b'"stream":true' in body else COMPLETION
-            if isinstance(self._transport, asyncio.WriteTransport):
-                self._transport.write(answer)
+            self._transport.write(answer)
 
 
 async def _serve() -> None:

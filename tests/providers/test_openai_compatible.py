@@ -475,7 +475,7 @@ ERROR_ROWS: list[tuple[Dialect, int, object, type[ProviderError], str | None]] =
     (TOGETHER, 403, {"id": "x", "error": {"message": "m", "type": "invalid_request_error"}},
      ContextLengthExceeded, "invalid_request_error"),
     (TOGETHER, 422, {"error": {"message": "`inputs` tokens + `max_new_tokens` must be <= 8193"}},
-     RejectedRequest, None),
+     ContextLengthExceeded, None),
     # Mistral
     (MISTRAL, 429, {"object": "error", "message": "Requests rate limit exceeded", "type": "rate_limited",
                     "param": None, "code": "1300"}, RateLimited, "1300"),

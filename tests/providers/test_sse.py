@@ -1,5 +1,6 @@
 """Server-sent events from bytes, however they are cut."""
 
+import itertools
 import time
 
 import pytest
@@ -60,7 +61,7 @@ def test_any_bytes_cut_anywhere(data: bytes, draw: st.DataObject) -> None:
     """For any bytes and any cuts the events are those of the uncut bytes."""
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=8)))
     edges = [0, *cuts, len(data)]
-    pieces = [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [data[start:end] for start, end in itertools.pairwise(edges)]
     assert parsed(pieces) == parsed([data])
 
 
@@ -86,13 +87,14 @@ def test_event_cap() -> None:
     with pytest.raises(EventTooLarge):
         EventParser().feed(half + half)
     parser = EventParser()
+    for _ in range(8):
+        parser.feed(b"data:\n" * (MAX_EVENT_BYTES // 8))
     with pytest.raises(EventTooLarge):
-        for _ in range(1000):
-            parser.feed(b"data:\n" * 2000)
+        parser.feed(b"data:\n")
 
 
 def test_cost_is_linear() -> None:
-    """A line of 1 MiB in pieces of 16 bytes, and 100 000 lines of data, take time in proportion (quadratic: minutes)."""
+    """A line of 1 MiB in pieces of 16 bytes, and 100 000 lines of data: seconds at most, where quadratic is minutes."""
     started = time.perf_counter()
     parser = EventParser()
     for _ in range(MAX_EVENT_BYTES // 16 - 1):
