@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from providers.base import Target
-from providers.errors import BadCredentials, ConnectionFailed, ProviderError, QuotaExhausted, RateLimited
+from providers.errors import (
+    BadCredentials,
+    ConnectionFailed,
+    Overloaded,
+    ProviderError,
+    QuotaExhausted,
+    RateLimited,
+)
 
 State = Literal["closed", "open", "half_open"]
 
@@ -54,7 +61,7 @@ class Permit:
 class Denied:
     """`retry_after_s`: when asking again makes sense."""
 
-    reason: Literal["open", "rate_limited", "bad_credentials", "quota_exhausted"]
+    reason: Literal["open", "rate_limited", "overloaded", "bad_credentials", "quota_exhausted"]
     retry_after_s: float
 
 
@@ -158,7 +165,7 @@ class _Breaker:
 @dataclass(slots=True)
 class _Aside:
     until: float
-    reason: Literal["rate_limited", "bad_credentials", "quota_exhausted"]
+    reason: Literal["rate_limited", "overloaded", "bad_credentials", "quota_exhausted"]
     times: int
 
 
@@ -187,7 +194,7 @@ class LocalBreakers:
         self._record(permit, target_failed=False, service_failed=False)
 
     def failed(self, permit: Permit, error: ProviderError) -> None:
-        if isinstance(error, RateLimited | BadCredentials):
+        if isinstance(error, RateLimited | Overloaded | BadCredentials):
             self._put_aside(permit.target.service, error)
         if not error.counts_as_failure:
             self.abandoned(permit)
@@ -218,21 +225,23 @@ class LocalBreakers:
             of_target.record(permit.generation, now, failed=target_failed, settings=self._settings)
         of_service.record(permit.service_generation, now, failed=service_failed, settings=self._settings)
 
-    def _put_aside(self, service: str, error: RateLimited | BadCredentials) -> None:
+    def _put_aside(self, service: str, error: RateLimited | Overloaded | BadCredentials) -> None:
         before = self._asides.get(service)
         times = before.times + 1 if before is not None else 0
         doubled = 2.0 ** min(times, 12)
+        now = self._clock()
         if isinstance(error, BadCredentials):
-            reason, pause_s = "bad_credentials", CREDENTIALS_ASIDE_S * doubled
+            aside = _Aside(now + min(CREDENTIALS_ASIDE_S * doubled, MAX_ASIDE_S), "bad_credentials", times)
+        elif isinstance(error, Overloaded):
+            aside = _Aside(now + min(error.retry_after_s, MAX_ASIDE_S), "overloaded", times)
         elif isinstance(error, QuotaExhausted):
-            reason, pause_s = "quota_exhausted", error.retry_after_s or QUOTA_ASIDE_S
+            aside = _Aside(now + min(error.retry_after_s or QUOTA_ASIDE_S, MAX_ASIDE_S), "quota_exhausted", times)
         else:
-            fallback_s = min(60.0, RATE_LIMIT_ASIDE_S * doubled)
             stated = error.retry_after_s
-            reason, pause_s = "rate_limited", fallback_s if stated is None else stated
-        until = self._clock() + min(pause_s, MAX_ASIDE_S)
-        if before is None or until > before.until:
-            self._asides[service] = _Aside(until, reason, times)  # type: ignore[arg-type]
+            pause_s = min(60.0, RATE_LIMIT_ASIDE_S * doubled) if stated is None else stated
+            aside = _Aside(now + min(pause_s, MAX_ASIDE_S), "rate_limited", times)
+        if before is None or aside.until > before.until:
+            self._asides[service] = aside
         else:
             before.times = times
 

@@ -29,8 +29,9 @@ class Dialect:
     How a vendor's request differs from the common form.
 
     `path` may hold `{model}`. `strip` names body fields the vendor answers with 400. A model that `reasoning_models`
-    matches takes its limit as `max_completion_tokens` and no temperature. The last two say what a status means there
-    and nowhere else.
+    matches takes its limit as `max_completion_tokens` and no temperature; one that `low_effort_models` matches reasons
+    by default out of that limit and is asked for little of it, or a short answer would be none. The last two say what
+    a status means there and nowhere else.
     """
 
     path: str = "/chat/completions"
@@ -39,6 +40,7 @@ class Dialect:
     headers: tuple[tuple[str, str], ...] = ()
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     reasoning_models: re.Pattern[str] | None = None
+    low_effort_models: re.Pattern[str] | None = None
     strip: frozenset[str] = frozenset()
     forbidden_is_context: bool = False
     too_large_is_context: bool = False
@@ -47,10 +49,13 @@ class Dialect:
 _OPENAI_REASONING = re.compile(r"(?:ft:)?(?:gpt-(?:[5-9]|[1-9]\d)|o[1-9])(?![a-z])")
 """gpt-5 and later and the o-series refuse `max_tokens` and any temperature but 1 with 400. Not gpt-4o, not gpt-oss."""
 
+_GPT_OSS = re.compile(r"(?:openai/)?gpt-oss-")
+
 COMMON = Dialect()
 OPENAI = Dialect(reasoning_models=_OPENAI_REASONING)
-CEREBRAS = Dialect(max_tokens_field="max_completion_tokens")
+CEREBRAS = Dialect(max_tokens_field="max_completion_tokens", low_effort_models=_GPT_OSS)
 GROQ = Dialect(
+    low_effort_models=_GPT_OSS,
     # "Not yet supported" in Groq's reference: answered with 400.
     strip=frozenset({"logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty"}),
     # Larger than a minute's tokens: waiting does not help, another provider may.
@@ -89,6 +94,8 @@ class OpenAICompatible:
             body["max_completion_tokens" if reasoning else dialect.max_tokens_field] = request.max_tokens
         if request.temperature is not None and not reasoning:
             body["temperature"] = request.temperature
+        if dialect.low_effort_models is not None and dialect.low_effort_models.match(model):
+            body["reasoning_effort"] = "low"
         if stream:
             body["stream"] = True
             body["stream_options"] = {"include_usage": True}

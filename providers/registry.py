@@ -226,7 +226,7 @@ def mend_base_url(row: Provider, url: str) -> str:
         raise ValueError("must hold no user name or password")
     if not host or port == 0:
         raise ValueError("must be a URL with a valid host and port")
-    segments = parts.path.rstrip("/").split("/")[1:]
+    segments = [segment for segment in parts.path.split("/") if segment]
     version = row.version.split("/")[1:]
     if row.mend == "drop":
         while segments and segments[-1] in ("v1", "v1beta"):
@@ -495,12 +495,13 @@ def _service(entry: _Entry, environment: Mapping[str, str], *, priority: int) ->
         return None
     row = _BY_NAME[backend]
     address = _given(environment, row.variables("BASE_URL"))
-    if key is None and (row.key_required or url is None):
+    if key is None and url is None:
+        # Only for the provider's own address: a key from elsewhere must not reach a host it was not meant for.
         found = _given(environment, row.variables("API_KEY"))
         if found is not None and _is_header_text(found[1]):
             key = found[1]
-    if key is None and row.key_required:
-        entry.wrong("api_key", f"required, here or as {row.variables('API_KEY')[0]}")
+        elif row.key_required:
+            entry.wrong("api_key", f"required, here or as {row.variables('API_KEY')[0]}")
     url = url or (address[1] if address else row.base_url)
     if url is None:
         entry.wrong("base_url", f"required for {row.name}")

@@ -51,7 +51,8 @@ async def hammer(ports: list[int], seconds: float) -> Counter[int]:
 
 async def test_ten_processes_hammer_two_replicas(redis_url: str) -> None:
     """In every span of the window's length exactly the limit is admitted: none over it, and none kept from it."""
-    variables = environment({}, redis_url=redis_url, RATE_LIMIT=f"{LIMIT}/{WINDOW_S}s", ENABLE_SAFETY="false")
+    # Twelve processes share the machine: that Redis may be late is not this test's subject.
+    variables = environment({}, redis_url=redis_url, RATE_LIMIT=f"{LIMIT}/{WINDOW_S}s", REDIS_TIMEOUT_MS="5000")
     async with Replica(variables) as one, Replica(variables) as two:
         with admissions(redis_url) as stamps:
             ports = [one.port, two.port]

@@ -205,6 +205,6 @@ async def test_redis_round_trips(gateway: Start, upstream: Any, redis_url: str) 
 
 async def test_concurrent_requests_within_one_replica(gateway: Start, redis_url: str) -> None:
     """Forty at once on a limit of ten: ten."""
-    client = await gateway(redis_url=redis_url, RATE_LIMIT="10/minute")
+    client = await gateway(redis_url=redis_url, RATE_LIMIT="10/minute", REDIS_TIMEOUT_MS="5000")
     replies = await asyncio.gather(*(client.post("/query", json=ASK) for _ in range(40)))
     assert sorted(reply.status_code for reply in replies) == [200] * 10 + [429] * 30

@@ -58,9 +58,10 @@ def test_accepts_the_bounds() -> None:
     assert loads(b"9007199254740992") == 2**53
 
 
+CHARACTERS = st.characters(exclude_characters="\0", codec="utf-8")
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_characters="\0")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_characters="\0")), inner),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(CHARACTERS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(CHARACTERS), inner),
     max_leaves=20,
 )
 

@@ -12,6 +12,7 @@ from providers.errors import (
     ConnectionFailed,
     ContentBlocked,
     ModelNotFound,
+    Overloaded,
     ProviderError,
     QuotaExhausted,
     RateLimited,
@@ -157,6 +158,7 @@ async def test_timeouts_count_for_the_target(breakers: LocalBreakers) -> None:
         (QuotaExhausted(), "quota_exhausted", 600),
         (QuotaExhausted(retry_after_s=20), "quota_exhausted", 20),
         (BadCredentials(), "bad_credentials", 60),
+        (Overloaded(retry_after_s=12), "overloaded", 12),
     ],
 )
 async def test_put_aside(

@@ -106,8 +106,8 @@ def test_encode_leaves_out_what_was_not_asked() -> None:
         (OPENAI, "gpt-4o", {"max_tokens": 64, "temperature": 0.5}),
         (OPENAI, "gpt-oss-20b", {"max_tokens": 64, "temperature": 0.5}),
         (OPENAI, "omni", {"max_tokens": 64, "temperature": 0.5}),
-        (CEREBRAS, "gpt-oss-120b", {"max_completion_tokens": 64, "temperature": 0.5}),
-        (GROQ, "openai/gpt-oss-20b", {"max_tokens": 64, "temperature": 0.5}),
+        (CEREBRAS, "gpt-oss-120b", {"max_completion_tokens": 64, "temperature": 0.5, "reasoning_effort": "low"}),
+        (GROQ, "openai/gpt-oss-20b", {"max_tokens": 64, "temperature": 0.5, "reasoning_effort": "low"}),
         (OPENROUTER, "openai/gpt-5.4-mini", {"max_tokens": 64, "temperature": 0.5}),
     ],
 )
