@@ -20,7 +20,7 @@ from gateway.safety import safety_chain, safety_facts
 from gateway.schema import batch_body, parser, query_body, toxicity_body
 from gateway.services import configured_services
 from gateway.settings import Settings, SettingsError, load_settings
-from gateway.status import NAME, Health, Index, Live, MetricsEndpoint, Providers
+from gateway.status import NAME, Health, Index, Live, MetricsEndpoint, Providers, Store
 from middleware.address import ClientAddress
 from middleware.auth import AuthMiddleware
 from middleware.body import BodyMiddleware
@@ -95,12 +95,11 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
     )
     router = Router(services)
     metrics = Metrics(router, breakers, uncounted=STATUS_ROUTES)
+    store = Store(redis, metrics, embedded=settings.redis_url is None)
     health = Health(
         router=router,
         breakers=breakers,
-        redis=redis,
-        embedded=settings.redis_url is None,
-        metrics=metrics,
+        store=store,
         facts={"version": version(NAME), "guard": _guard_facts(settings), "safety": safety_facts(settings, classifier)},
     )
 
@@ -109,7 +108,7 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
     toxicity = parser(toxicity_body(max_chars=chars))
     security = parser(batch_body("SecurityRequest", max_prompts=MAX_SECURITY_PROMPTS, max_chars=chars))
     resilience = parser(batch_body("ResilienceRequest", max_prompts=MAX_RESILIENCE_PROMPTS, max_chars=chars))
-    check_toxicity = CheckToxicity(classifier, threshold=settings.toxicity_threshold)
+    check_toxicity = CheckToxicity(classifier, threshold=settings.toxicity_threshold, needs_key=settings.enable_auth)
     table = [
         Endpoint("/query", ("POST",), "key", Query(cascade, router), asked, SCREENS),
         Endpoint(
@@ -122,7 +121,7 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
         Endpoint("/health", ("GET",), "public", health),
         Endpoint("/health/live", ("GET",), "public", Live()),
         Endpoint("/health/ready", ("GET",), "public", health),
-        Endpoint("/metrics", ("GET",), "public", MetricsEndpoint(metrics, settings.metrics_token)),
+        Endpoint("/metrics", ("GET",), "public", MetricsEndpoint(metrics, store, token=settings.metrics_token)),
         Endpoint("/", ("GET",), "public", Index(version(NAME))),
     ]
 

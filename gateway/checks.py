@@ -34,21 +34,22 @@ class CheckToxicity:
     unknown is never shown as harmless.
     """
 
-    def __init__(self, classifier: Classifier | None, *, threshold: float) -> None:
+    def __init__(self, classifier: Classifier | None, *, threshold: float, needs_key: bool) -> None:
         self.classifier = classifier
         self.threshold = threshold
+        self.needs_key = needs_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = PROMPT.require(scope)
         if not isinstance(body, ToxicityBody):
             raise TypeError("the route of CheckToxicity must parse a ToxicityBody")
-        response = await self._verdict(body, keyed=PRINCIPAL.get(scope) is not None)
+        response = await self._verdict(body, asks=not self.needs_key or PRINCIPAL.get(scope) is not None)
         await response(scope, receive, send)
 
-    async def _verdict(self, body: ToxicityBody, *, keyed: bool) -> Response:
+    async def _verdict(self, body: ToxicityBody, *, asks: bool) -> Response:
         if self.classifier is None:
             return _no_verdict("no safety classifier is configured")
-        if not keyed:
+        if not asks:
             return _no_verdict("an API key is needed: without one no paid classifier is asked")
         assessment = await self.classifier.classify(body.texts)
         if assessment is None:
@@ -140,7 +141,7 @@ class BatchResilience:
         for task, journey in zip(tasks, journeys, strict=True):
             outcome = task.result()
             if isinstance(outcome, Answer):
-                providers[outcome.service] += 1
+                providers[outcome.target.service] += 1
                 record.served.append(served(outcome))
                 result = answered(outcome, restorer.restore(outcome.completion.text), journey, record)
             else:

@@ -86,7 +86,7 @@ class Query:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(payload)),
-            *answer_headers(answer.service, answer.completion.model, journey),
+            *answer_headers(answer.target.service, answer.completion.model, journey),
         ]
         if answer.cost_usd is not None:
             headers.append((b"x-gateway-cost-usd", f"{answer.cost_usd:f}".encode()))
@@ -161,8 +161,10 @@ def account(record: Record, journey: Journey, answer: Answer | None = None) -> N
 
 
 def served(answer: Answer) -> Served:
+    """The account of one answer, under the model that was asked for: providers may name it by a dated version."""
     counted = answer.completion.usage or Usage(0, 0)
-    return Served(answer.service, answer.completion.model, counted.input_tokens, counted.output_tokens, answer.cost_usd)
+    target = answer.target
+    return Served(target.service, target.model, counted.input_tokens, counted.output_tokens, answer.cost_usd)
 
 
 def path(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
@@ -182,7 +184,7 @@ def answered(answer: Answer, text: str, journey: Journey, record: Record) -> dic
     """The body of a success."""
     return {
         "response": text,
-        "provider": answer.service,
+        "provider": answer.target.service,
         "model": answer.completion.model,
         "latency_ms": _elapsed_ms(record),
         "status": "success",

@@ -140,6 +140,10 @@ def with_env_file(environ: Mapping[str, str]) -> dict[str, str]:
     return {**{name: value for name, value in values.items() if value is not None}, **environ}
 
 
+NOT_YET = ("MAX_TOKENS_CHAT", "OUTPUT_ACTION", "WEBHOOK_URL", "WEBHOOK_SECRET", "AUDIT_PROMPTS", "DATA_DIR")
+"""Variables that later versions read. Whoever sets one is told that it does nothing here."""
+
+
 def load_settings(environment: Mapping[str, str]) -> Settings:
     """
     Check everything and build the settings; raises `SettingsError` with all problems.

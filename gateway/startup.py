@@ -1,5 +1,6 @@
 """From an environment to an app, with the key that a first run needs."""
 
+import logging
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ from starlette.applications import Starlette
 from gateway.app import create_app
 from gateway.keys import new_key
 from gateway.logs import configure_logging
-from gateway.settings import SettingsError, load_settings, with_env_file
+from gateway.settings import NOT_YET, SettingsError, load_settings, with_env_file
+
+log = logging.getLogger(__name__)
 
 REFUSED = 2
 """Exit status of a start that the configuration forbids."""
@@ -31,6 +34,9 @@ def build(environ: MutableMapping[str, str]) -> Starlette:
     environment = with_env_file(environ)
     settings = load_settings(environment)
     configure_logging(settings.log_level, settings.log_format)
+    for name in NOT_YET:
+        if environment.get(name, "").strip():
+            log.warning("%s is set, but this version does not read it", name)
     return create_app(environment)
 
 

@@ -38,6 +38,25 @@ class Index:
         await self._response(scope, receive, send)
 
 
+class Store:
+    """Whether the store answers; also keeps the metric true."""
+
+    def __init__(self, redis: Redis, metrics: Metrics, *, embedded: bool) -> None:
+        self.embedded = embedded
+        self._redis = redis
+        self._metrics = metrics
+        self._checked = float("-inf")
+        self._up = True
+
+    async def up(self) -> bool:
+        now = time.monotonic()
+        if now - self._checked >= STORE_CHECK_S:
+            self._checked = now
+            self._up = await answers(self._redis)
+            self._metrics.redis_up.set(self._up)
+        return self._up
+
+
 class Health:
     """
     `GET /health` and `/health/ready`: what works. No model is called.
@@ -50,23 +69,17 @@ class Health:
         *,
         router: Router,
         breakers: Breakers,
-        redis: Redis,
-        embedded: bool,
-        metrics: Metrics,
+        store: Store,
         facts: Mapping[str, Any],
     ) -> None:
         self.router = router
         self.breakers = breakers
-        self.redis = redis
-        self.embedded = embedded
-        self.metrics = metrics
+        self.store = store
         self.facts = facts
         self._started = time.monotonic()
-        self._checked = float("-inf")
-        self._store_up = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        store_up = await self._store()
+        store_up = await self.store.up()
         states = {service.name: self._state(service) for service in self.router.services}
         available = [name for name, state in states.items() if state != "open" and state != "put_aside"]
         body = {
@@ -76,19 +89,11 @@ class Health:
             "details": {
                 **self.facts,
                 "uptime_s": round(time.monotonic() - self._started, 1),
-                "store": {"kind": "embedded" if self.embedded else "redis", "up": store_up},
+                "store": {"kind": "embedded" if self.store.embedded else "redis", "up": store_up},
                 "providers": states,
             },
         }
         await json_response(body)(scope, receive, send)
-
-    async def _store(self) -> bool:
-        now = time.monotonic()
-        if now - self._checked >= STORE_CHECK_S:
-            self._checked = now
-            self._store_up = await answers(self.redis)
-            self.metrics.redis_up.set(self._store_up)
-        return self._store_up
 
     def _state(self, service: Service) -> str:
         if self.breakers.aside_s(service.name) > 0:
@@ -141,8 +146,9 @@ class Providers:
 class MetricsEndpoint:
     """`GET /metrics`: Prometheus text or OpenMetrics by `Accept`, the JSON summary for `application/json`."""
 
-    def __init__(self, metrics: Metrics, token: SecretStr | None) -> None:
+    def __init__(self, metrics: Metrics, store: Store, *, token: SecretStr | None) -> None:
         self.metrics = metrics
+        self.store = store
         self._expected = None if token is None else f"Bearer {token.get_secret_value()}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,6 +157,7 @@ class MetricsEndpoint:
         if self._expected is not None and not hmac.compare_digest(given, self._expected):
             await UNAUTHORIZED(scope, receive, send)
             return
+        await self.store.up()
         accept = headers.get("accept", "")
         if accept.partition(",")[0].partition(";")[0].strip() == "application/json":
             response = json_response(self.metrics.summary())

@@ -96,7 +96,7 @@ class Journey:
 class Answer:
     """A whole answer and whose it is. `cost_usd` is the provider's own charge, else its list price, else None."""
 
-    service: str
+    target: Target
     completion: Completion
     cost_usd: Decimal | None
 
@@ -257,7 +257,7 @@ class Cascade:
             cost = self._price(target.prices_id, completion.model, completion.usage)
             if cost is None and completion.model != target.model:
                 cost = self._price(target.prices_id, target.model, completion.usage)
-        return Answer(target.service, completion, cost)
+        return Answer(target, completion, cost)
 
 
 async def _expect_events(stream: ByteStream, target: Target, deadline: float) -> None:

@@ -1,5 +1,6 @@
 """The other routes: what the gateway says of itself, and the checks without an answer."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -41,6 +42,11 @@ async def test_health_when_redis_is_gone(gateway: Start, own_redis: Any) -> None
     own_redis.kill()
     reply = await client.post("/query", json={"prompt": "x"})
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+    async with asyncio.timeout(5):
+        while (await client.get("/health")).json()["status"] != "degraded":
+            continue
+    assert (await client.get("/health")).json()["details"]["store"] == {"kind": "redis", "up": False}
+    assert "gateway_redis_up 0.0" in (await client.get("/metrics")).text
 
 
 async def test_providers(gateway: Start, upstream: Any) -> None:
@@ -155,6 +161,13 @@ async def test_check_toxicity(gateway: Start, upstream: Any) -> None:
         "error": "an API key is needed: without one no paid classifier is asked",
     }
     assert len(gemini.requests) == 1
+    opened = await gateway({"gemini": gemini}, ENABLE_SAFETY="true", ENABLE_AUTH="false")
+    opened.headers.pop("x-api-key")
+    assert (await opened.post("/check-toxicity", json={"text": "x"})).json()["is_toxic"] is True
+    silent = await gateway()
+    assert (await silent.post("/check-toxicity", json={"text": "x"})).json()["error"] == (
+        "no safety classifier is configured"
+    )
 
 
 async def test_batch_security(gateway: Start) -> None:
