@@ -31,6 +31,7 @@ from middleware.input_guard import InputGuardMiddleware
 from middleware.metrics import MetricsMiddleware
 from middleware.rate_limit import RateLimitMiddleware, SlidingWindow, Window, WrongKeyLimit
 from middleware.record import RecordMiddleware
+from middleware.refusal import PLAIN, Dialect, OpenAIDialect
 from middleware.safety import SafetyMiddleware
 from providers.breaker import BreakerSettings, LocalBreakers
 from providers.cascade import Cascade, CascadeSettings
@@ -171,7 +172,10 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
     def route(endpoint: Endpoint) -> Route:
         return Route(endpoint.path, endpoint.app, middleware=walk(endpoint))
 
-    unknown = Endpoint("unmatched", (), "key", NOT_FOUND)
+    def rest(prefix: str, dialect: Dialect) -> Mount:
+        """Whatever the table does not name: 401 to strangers, 404 to those with a key."""
+        return Mount(prefix, NOT_FOUND, middleware=walk(Endpoint("unmatched", (), "key", NOT_FOUND, dialect=dialect)))
+
     cors = Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST"])
 
     @asynccontextmanager
@@ -188,7 +192,7 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
         await redis.aclose()
 
     return Starlette(
-        routes=[*map(route, table), Mount("/", NOT_FOUND, middleware=walk(unknown))],
+        routes=[*map(route, table), rest("/v1", OpenAIDialect()), rest("/", PLAIN)],
         middleware=[
             Middleware(RecordMiddleware),
             Middleware(MetricsMiddleware, observer=metrics),

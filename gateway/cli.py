@@ -63,7 +63,7 @@ def _serve(options: argparse.Namespace) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        reload=options.reload or os.environ.get("RELOAD", "").lower() in ("1", "true"),
+        reload=options.reload or settings.reload,
         # One parser, one loop: httptools refuses the ambiguous framings that h11 lets through.
         http="httptools",
         loop="uvloop",
@@ -74,6 +74,8 @@ def _serve(options: argparse.Namespace) -> None:
         server_header=False,
         access_log=False,
         log_config=None,
+        # Longer than load balancers keep an idle connection, so that it is they who close it.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.grace_s,
     )
 

@@ -18,20 +18,13 @@ _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_err
 
 
 class Body(BaseModel):
-    """A JSON object that screening layers can read and rewrite."""
+    """A JSON object; with `texts` and `with_texts` of its own, a `Prompt` for the screening layers."""
 
     model_config = _STRICT
 
     @property
-    def texts(self) -> Sequence[str]:
-        raise NotImplementedError
-
-    @property
     def units(self) -> int:
         return 1
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        raise NotImplementedError
 
     def to_bytes(self) -> bytes:
         return orjson.dumps(self.model_dump(exclude_unset=True))

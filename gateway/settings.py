@@ -126,6 +126,7 @@ class Settings(BaseModel):
     host: str = _field("HOST", "127.0.0.1")
     port: Annotated[int, Field(ge=0, le=65535)] = _field("PORT", 8000)
     workers: PositiveInt = _field("WORKERS", 1)
+    reload: bool = _field("RELOAD", False)
     grace_s: Annotated[int, Field(ge=0, le=3600)] = _field("GRACE_S", 20)
 
     def client_keys(self) -> dict[str, SecretStr]:

@@ -217,6 +217,27 @@ async def test_unknown_paths(gateway: Start) -> None:
     assert reply.status_code == 401
 
 
+async def test_unknown_paths_of_openai_clients(gateway: Start) -> None:
+    """Under /v1 the same, in OpenAI's envelope."""
+    client = await gateway()
+    known, stranger = await client.post("/v1/nothing"), await client.get("/v1/models", headers={"X-API-Key": ""})
+    assert (known.status_code, known.json()) == (
+        404,
+        {"error": {"message": "not found", "type": "invalid_request_error", "param": None, "code": "not_found"}},
+    )
+    assert (stranger.status_code, stranger.json()) == (
+        401,
+        {
+            "error": {
+                "message": "missing or invalid API key",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "invalid_api_key",
+            }
+        },
+    )
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=4),

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.gateway.conftest import Start, events
@@ -522,3 +523,40 @@ async def test_redirects_are_not_followed(gateway: Start, upstream: Any) -> None
     reply: httpx.Response = await client.post("/query", json=ASK)
     assert reply.status_code == 502
     assert other.requests == []
+
+
+async def test_router_services(gateway: Start, upstream: Any) -> None:
+    """A list of services replaces the automatic one: priorities, public names, an own limit of retries."""
+    one, two, gemini = await upstream(key="key-of-one"), await upstream(key="key-of-two"), await upstream()
+    one.default = Status(503)
+    services = [
+        {
+            "name": "two",
+            "backend_type": "custom",
+            "base_url": f"{two.url}/v1",
+            "api_key": "key-of-two",
+            "priority": 2,
+            "models": {"small": "upstream-small"},
+        },
+        {
+            "name": "one",
+            "backend_type": "openai",
+            "base_url": one.url,
+            "api_key": "key-of-one",
+            "priority": 1,
+            "max_retries": 0,
+            "rate_limit_requests": 30,
+            "rate_limit_window": 60,
+        },
+    ]
+    client = await gateway({"gemini": gemini}, ROUTER_SERVICES=orjson.dumps(services).decode())
+    body = (await client.post("/query", json=ASK)).json()
+    assert [(e["provider"], e["model"], e["reason"]) for e in body["cascade_path"]] == [
+        ("one", "gpt-5.4-mini", "unavailable"),
+        ("two", "upstream-small", None),
+    ]
+    assert (len(one.requests), len(two.requests), gemini.requests) == (1, 1, [])
+    assert two.requests[0].json["model"] == "upstream-small"
+    assert body["cost_estimate_usd"] is None
+    assert [s["name"] for s in (await client.get("/providers")).json()["providers"]] == ["one", "two"]
+    assert (await client.post("/query", json={**ASK, "model": "two/small"})).json()["provider"] == "two"
