@@ -61,12 +61,13 @@ class Metrics:
         return _Series(Histogram(f"gateway_{name}", text, labels, buckets=buckets, registry=self.registry))
 
     def observe(self, record: Record) -> None:
-        elapsed_s = time.perf_counter() - record.started
+        now = time.perf_counter()
+        elapsed_s = now - record.started
         self.requests(record.route, str(record.status)).inc()
         if record.route in self._uncounted:
             return
         self.duration().observe(elapsed_s)
-        self.overhead().observe(max(0.0, elapsed_s - record.upstream_s))
+        self.overhead().observe(record.own_s(now))
         totals = self._totals
         totals["total"] += 1
         totals["successful"] += 200 <= record.status < 300

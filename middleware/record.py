@@ -61,7 +61,8 @@ class Served:
 @dataclass(slots=True)
 class Record:
     """
-    The mutable account of one request. `upstream_s` is time spent waiting for providers, `first_token_s` the time from
+    The mutable account of one request. `upstream_s` and `classifier_s` are time spent waiting
+    for providers and for safety classifiers, `first_token_s` the time from
     arrival to the first token of a stream, both in seconds. `status` stays 0 when the client left before an answer.
     """
 
@@ -75,7 +76,12 @@ class Record:
     attempts: Sequence[Attempt] = ()
     served: list[Served] = field(default_factory=list)
     upstream_s: float = 0.0
+    classifier_s: float = 0.0
     first_token_s: float | None = None
+
+    def own_s(self, now: float) -> float:
+        """Seconds from arrival to `now` less those spent waiting for others."""
+        return max(0.0, now - self.started - self.upstream_s - self.classifier_s)
 
 
 RECORD: ScopeKey[Record] = ScopeKey("record", put_by="RecordMiddleware")
@@ -86,7 +92,7 @@ class RecordMiddleware:
     Give every request an id and a record.
 
     Puts RECORD. Adds `X-Request-ID` (the caller's own if it is well formed) and `X-Gateway-Overhead-Ms`: the time from
-    arrival to the first byte of the answer, less the time spent waiting for providers.
+    arrival to the first byte of the answer, less the time spent waiting for providers and classifiers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -103,7 +109,7 @@ class RecordMiddleware:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                overhead_ms = max(0.0, (time.perf_counter() - record.started - record.upstream_s) * 1000)
+                overhead_ms = record.own_s(time.perf_counter()) * 1000
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", record.request_id.encode()),

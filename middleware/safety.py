@@ -1,5 +1,6 @@
 """The layer that asks a classifier whether a text is harmful."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -65,9 +66,11 @@ class SafetyMiddleware:
             await self.app(scope, receive, send)
             return
 
+        started = time.perf_counter()
         decision, refusal = await self._judge(PROMPT.require(scope).texts)
         record = RECORD.get(scope)
         if record is not None:
+            record.classifier_s = time.perf_counter() - started
             record.decisions.append(decision)
         await (refusal or self.app)(scope, receive, send)
 

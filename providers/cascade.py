@@ -345,6 +345,7 @@ class _Turn:
             self._note("failed", "cancelled", self.target.model)
             return False
         self.error = error
+        self._walk.errors.append(error)
         self._walk.breakers.failed(self._permit, error)
         self._note(error.status, error.reason, self.target.model)
         level = logging.ERROR if isinstance(error, BadCredentials | QuotaExhausted) else logging.INFO
@@ -370,7 +371,7 @@ class _Walk:
         self._targets = targets
         self._next = 0
         self._turn: _Turn | None = None
-        self._errors: list[ProviderError] = []
+        self.errors: list[ProviderError] = []
         self._denied: list[Denied] = []
         self._waited = False
         self._deadline = time.monotonic() + settings.total_timeout_s
@@ -379,7 +380,6 @@ class _Walk:
         """Whom to ask now; waits where waiting is right. None: the walk is over."""
         last = self._turn
         if last is not None and last.error is not None:
-            self._errors.append(last.error)
             if not last.error.try_next:
                 return None
             turn = await self._again(last)
@@ -411,7 +411,7 @@ class _Walk:
     async def _admit(self, target: Target, *, retries: int, note: bool = True) -> _Turn | None:
         remaining_s = self._remaining_s()
         if remaining_s <= 0:
-            self._errors.append(TimedOut("total"))
+            self.errors.append(TimedOut("total"))
             return None
         wait_s = self._settings.retry_after_max_wait_s
         admission = await self.breakers.admit(target)
@@ -450,7 +450,10 @@ class _Walk:
 
     def failure(self) -> CascadeFailed:
         """What the caller is told, from everything that happened."""
-        errors = self._errors
+        errors = self.errors
+        if self.journey.first_token_at is not None:
+            # A stream broke: what broke it counts, not what a rescue ran into.
+            return CascadeFailed("broken" if errors[0].try_next else "rejected", errors[0], None)
         final = next((error for error in errors if not error.try_next), None)
         if final is not None:
             return CascadeFailed("rejected", final, None)

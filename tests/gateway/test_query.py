@@ -327,6 +327,16 @@ async def test_a_stream_that_cannot_be_rescued(gateway: Start, upstream: Any, re
     assert len(groq.requests) == (0 if recovery == "off" else 1)
 
 
+async def test_a_failed_rescue_does_not_hide_the_fault(gateway: Start, upstream: Any) -> None:
+    """The fallback's 400 is its own affair: the caller hears of the broken stream."""
+    gemini, groq = await upstream(), await upstream()
+    gemini.default, groq.default = DieAfter(tokens=40), Status(400)
+    client = await gateway({"gemini": gemini, "groq": groq})
+    *_, (name, error) = events((await client.post("/query", json={**ASK, "stream": True})).text)
+    assert (name, error["error"]) == ("error", "every provider failed")
+    assert [entry["reason"] for entry in error["cascade_path"]] == ["stream_broken", "bad_request"]
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from tests.gateway.conftest import Start
 from tests.serving import CLIENT_KEY
-from tests.upstream import Answer, Blocked, Silence, Status, Verdict
+from tests.upstream import Answer, Blocked, Silence, SlowFirstByte, Status, Verdict
 
 ASK = {"prompt": "Tell me about lighthouses."}
 ADMIN_KEY = "admin-key-of-the-tests-0123456789"
@@ -167,6 +167,18 @@ async def test_no_verdict(gateway: Start, upstream: Any, mode: str, status: int)
     assert (await client.post("/query", json=ASK)).status_code == status
     gemini.default_verdict = Verdict()
     assert (await client.post("/query", json=ASK)).status_code == 200
+
+
+async def test_waiting_for_a_verdict_is_not_our_time(gateway: Start, upstream: Any) -> None:
+    """X-Gateway-Overhead-Ms leaves out what classifiers and providers take."""
+    gemini = await upstream()
+    client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true")
+    await client.post("/query", json={"prompt": "first"})
+    gemini.verdicts.push(SlowFirstByte(0.5, Verdict()))
+    gemini.answers.push(SlowFirstByte(0.5))
+    reply = await client.post("/query", json=ASK)
+    assert reply.json()["latency_ms"] >= 1000
+    assert float(reply.headers["x-gateway-overhead-ms"]) < 400
 
 
 async def test_safety_without_a_classifier(gateway: Start) -> None:
