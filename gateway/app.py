@@ -45,6 +45,10 @@ ANONYMOUS = (Window(10, 60),)
 WRONG_KEYS = Window(20, 60)
 MAX_SECURITY_PROMPTS = 20
 MAX_RESILIENCE_PROMPTS = 10
+EXPOSED = ("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset") + tuple(
+    f"X-Gateway-{name}" for name in ("Provider", "Model", "Attempts", "Cost-USD", "Overhead-Ms", "Cache")
+)
+"""Headers that a page of an allowed origin may read."""
 STATUS_ROUTES = ("/", "/health", "/health/live", "/health/ready", "/metrics")
 
 
@@ -176,7 +180,13 @@ def create_app(environment: Mapping[str, str]) -> Starlette:
         """Whatever the table does not name: 401 to strangers, 404 to those with a key."""
         return Mount(prefix, NOT_FOUND, middleware=walk(Endpoint("unmatched", (), "key", NOT_FOUND, dialect=dialect)))
 
-    cors = Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST"])
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", settings.auth_header_name],
+        expose_headers=EXPOSED,
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -220,3 +220,25 @@ async def test_concurrent_requests_within_one_replica(gateway: Start, redis_url:
     client = await gateway(redis_url=redis_url, RATE_LIMIT="10/minute", REDIS_TIMEOUT_MS="5000")
     replies = await asyncio.gather(*(client.post("/query", json=ASK) for _ in range(40)))
     assert sorted(reply.status_code for reply in replies) == [200] * 10 + [429] * 30
+
+
+async def test_cors(gateway: Start) -> None:
+    """Nobody by default; a listed origin, and only it, with the headers our clients need and no credentials."""
+    preflight = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-api-key,content-type",
+    }
+    closed = await gateway()
+    reply = await closed.options("/query", headers=preflight)
+    assert (reply.status_code, "access-control-allow-origin" in reply.headers) == (405, False)
+    client = await gateway(ALLOWED_ORIGINS="https://app.example, https://other.example")
+    reply = await client.options("/query", headers=preflight)
+    assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    assert "access-control-allow-credentials" not in reply.headers
+    answer = await client.post("/query", json=ASK, headers={"Origin": "https://app.example"})
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "X-Gateway-Provider" in answer.headers["access-control-expose-headers"]
+    for origin in ("https://app.example.attacker.test", "null"):
+        reply = await client.options("/query", headers={**preflight, "Origin": origin})
+        assert "access-control-allow-origin" not in reply.headers
