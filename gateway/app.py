@@ -45,8 +45,11 @@ ANONYMOUS = (Window(10, 60),)
 WRONG_KEYS = Window(20, 60)
 MAX_SECURITY_PROMPTS = 20
 MAX_RESILIENCE_PROMPTS = 10
-EXPOSED = ("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset") + tuple(
-    f"X-Gateway-{name}" for name in ("Provider", "Model", "Attempts", "Cost-USD", "Overhead-Ms", "Cache")
+EXPOSED = (
+    "X-Request-ID",
+    "Retry-After",
+    *(f"X-RateLimit-{name}" for name in ("Limit", "Remaining", "Reset")),
+    *(f"X-Gateway-{name}" for name in ("Provider", "Model", "Attempts", "Cost-USD", "Overhead-Ms", "Cache")),
 )
 """Headers that a page of an allowed origin may read."""
 STATUS_ROUTES = ("/", "/health", "/health/live", "/health/ready", "/metrics")

@@ -3,8 +3,9 @@
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -36,6 +37,20 @@ _STREAM_HEADERS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request on its way through the endpoint."""
+
+    body: QueryBody
+    targets: Sequence[Target]
+    journey: Journey
+    record: Record
+    masked: Mapping[str, str]
+    scope: Scope
+    receive: Receive
+    send: Send
+
+
 class Query:
     """Reads PROMPT (a `QueryBody`), MASKED and RECORD; nothing is sent before the first token of some target."""
 
@@ -47,42 +62,30 @@ class Query:
         body = PROMPT.require(scope)
         if not isinstance(body, QueryBody):
             raise TypeError("the route of Query must parse a QueryBody")
-        record = RECORD.require(scope)
         targets = self.router.targets(body.model, body.provider)
         if not targets:
             await NO_SUCH_MODEL(scope, receive, send)
             return
-        journey = Journey()
+        record = RECORD.require(scope)
+        exchange = Exchange(body, targets, Journey(), record, MASKED.get(scope) or {}, scope, receive, send)
         try:
-            if body.stream:
-                await self._stream(body, targets, journey, record, scope, receive, send)
-            else:
-                await self._whole(body, targets, journey, record, scope, receive, send)
+            await (self._stream if body.stream else self._whole)(exchange)
         except ClientLeft:
             record.status = 499
         finally:
-            account(record, journey)
+            account(record, exchange.journey)
 
-    async def _whole(
-        self,
-        body: QueryBody,
-        targets: Sequence[Target],
-        journey: Journey,
-        record: Record,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        restore = Restorer(MASKED.get(scope) or {}).restore
+    async def _whole(self, exchange: Exchange) -> None:
+        journey, record = exchange.journey, exchange.record
         try:
-            async with while_client_stays(receive):
-                answer = await self.cascade.complete(chat_request(body), targets, journey)
+            async with while_client_stays(exchange.receive):
+                answer = await self.cascade.complete(chat_request(exchange.body), exchange.targets, journey)
         except CascadeFailed as failure:
-            account(record, journey)
-            await refuse(failure, journey, record, scope, receive, send)
+            await refuse(failure, exchange)
             return
         account(record, journey, answer)
-        payload = orjson.dumps(answered(answer, restore(answer.completion.text), journey, record))
+        text = Restorer(exchange.masked).restore(answer.completion.text)
+        payload = orjson.dumps(answered(answer, text, journey, record))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(payload)),
@@ -90,38 +93,32 @@ class Query:
         ]
         if answer.cost_usd is not None:
             headers.append((b"x-gateway-cost-usd", f"{answer.cost_usd:f}".encode()))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": payload})
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await exchange.send({"type": "http.response.body", "body": payload})
 
-    async def _stream(
-        self,
-        body: QueryBody,
-        targets: Sequence[Target],
-        journey: Journey,
-        record: Record,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        restorer = Restorer(MASKED.get(scope) or {})
+    async def _stream(self, exchange: Exchange) -> None:
+        journey, record, send = exchange.journey, exchange.record, exchange.send
+        restorer = Restorer(exchange.masked)
         started = False
 
         async def send_event(name: str, data: dict[str, Any]) -> None:
             event = b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
             await send({"type": "http.response.body", "body": event, "more_body": True})
 
+        async def send_token(text: str) -> None:
+            if text:
+                await send_event("token", {"text": text})
+
         try:
             async with (
-                while_client_stays(receive),
-                aclosing(self.cascade.stream(chat_request(body), targets, journey)) as pieces,
+                while_client_stays(exchange.receive),
+                aclosing(self.cascade.stream(chat_request(exchange.body), exchange.targets, journey)) as pieces,
             ):
                 async for piece in pieces:
                     if isinstance(piece, Answer):
                         account(record, journey, piece)
-                        rest = restorer.close()
-                        if rest:
-                            await send_event("token", {"text": rest})
-                        text = Restorer(MASKED.get(scope) or {}).restore(piece.completion.text)
+                        await send_token(restorer.close())
+                        text = restorer.restore(piece.completion.text)
                         await send_event("done", answered(piece, text, journey, record))
                         continue
                     if not started:
@@ -129,14 +126,12 @@ class Query:
                         account(record, journey)
                         headers = [*_STREAM_HEADERS, *_leading_headers(journey)]
                         await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    text = restorer.feed(piece)
-                    if text:
-                        await send_event("token", {"text": text})
+                    await send_token(restorer.feed(piece))
         except CascadeFailed as failure:
-            account(record, journey)
             if not started:
-                await refuse(failure, journey, record, scope, receive, send)
+                await refuse(failure, exchange)
                 return
+            account(record, journey)
             await send_event("error", failed(failure, journey, record))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -222,15 +217,13 @@ def usage(counted: Usage | None) -> dict[str, int] | None:
     }
 
 
-async def refuse(
-    failure: CascadeFailed, journey: Journey, record: Record, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def refuse(failure: CascadeFailed, exchange: Exchange) -> None:
     """Answer for a cascade that gave nothing, before anything was sent."""
-    if failure.kind == "not_found":
-        await NO_SUCH_MODEL(scope, receive, send)
-        return
-    if failure.kind == "rejected":
-        await screened_by_provider(failure)(scope, receive, send)
+    journey, record, send = exchange.journey, exchange.record, exchange.send
+    account(record, journey)
+    if failure.kind in ("not_found", "rejected"):
+        refusal = NO_SUCH_MODEL if failure.kind == "not_found" else screened_by_provider(failure)
+        await refusal(exchange.scope, exchange.receive, send)
         return
     payload = orjson.dumps(failed(failure, journey, record))
     headers = [

@@ -13,7 +13,7 @@ import orjson
 from providers import statuses
 from providers.base import ChatRequest, Chunk, Completion, FinishReason, HttpReply, HttpRequest, Target, Usage
 from providers.errors import ContextLengthExceeded, MalformedReply, ProviderError, UnsupportedParameter
-from providers.fields import count, mapping, parse, sentence, sequence, string
+from providers.fields import count, loose, mapping, parse, sentence, sequence, string
 from providers.retry_after import retry_after_s
 from providers.sse import Event
 from providers.turns import alternating
@@ -75,11 +75,7 @@ class Anthropic:
         return Decoder()
 
     def decode_error(self, reply: HttpReply) -> ProviderError:
-        try:
-            body: object = orjson.loads(reply.body)
-        except ValueError:
-            body = None
-        return _failure(body, reply.status, reply.headers)
+        return _failure(loose(reply.body), reply.status, reply.headers)
 
 
 class Decoder:

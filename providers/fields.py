@@ -24,6 +24,15 @@ def parse(data: bytes) -> dict[str, object]:
     return value
 
 
+def loose(data: bytes) -> object:
+    """Any JSON value, None where there is none: a proxy's page of HTML, or nothing at all."""
+    try:
+        value: object = orjson.loads(data)
+    except ValueError:
+        return None
+    return value
+
+
 def mapping(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 

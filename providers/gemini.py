@@ -14,7 +14,7 @@ import orjson
 from providers import statuses
 from providers.base import ChatRequest, Chunk, Completion, FinishReason, HttpReply, HttpRequest, Target, Usage
 from providers.errors import ContextLengthExceeded, MalformedReply, ProviderError
-from providers.fields import count, first, mapping, parse, sentence, sequence, string
+from providers.fields import count, first, loose, mapping, parse, sentence, sequence, string
 from providers.retry_after import duration_s, retry_after_s
 from providers.sse import Event
 from providers.turns import alternating
@@ -96,11 +96,7 @@ class Gemini:
         return Decoder()
 
     def decode_error(self, reply: HttpReply) -> ProviderError:
-        try:
-            body: object = orjson.loads(reply.body)
-        except ValueError:
-            body = None
-        return failure(body, reply.status, reply.headers)
+        return failure(loose(reply.body), reply.status, reply.headers)
 
 
 class Decoder:

@@ -18,7 +18,7 @@ import orjson
 from providers import statuses
 from providers.base import ChatRequest, Chunk, Completion, FinishReason, HttpReply, HttpRequest, Target, Usage
 from providers.errors import ContextLengthExceeded, MalformedReply, ProviderError, UnsupportedParameter
-from providers.fields import count, first, mapping, money, parse, sentence, sequence, string
+from providers.fields import count, first, loose, mapping, money, parse, sentence, sequence, string
 from providers.retry_after import reset_s, retry_after_s, told_s
 from providers.sse import Event
 
@@ -134,11 +134,7 @@ class OpenAICompatible:
         return Decoder(self)
 
     def decode_error(self, reply: HttpReply) -> ProviderError:
-        try:
-            body: object = orjson.loads(reply.body)
-        except ValueError:  # a proxy's page of HTML, or nothing
-            body = None
-        return self._failure(body, reply.status, reply.headers)
+        return self._failure(loose(reply.body), reply.status, reply.headers)
 
     def failure_in_stream(self, body: object) -> ProviderError:
         """An error that came as an event: status and headers are long gone."""

@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from gateway.app import create_app
-from tests.gateway.conftest import events
-from tests.serving import CLIENT_KEY, serve
+from tests.gateway.conftest import answered, connected
 from tests.upstream import free_port
 
 FOLDER = Path(__file__).parent
@@ -37,47 +34,18 @@ async def aimock(*options: str) -> AsyncIterator[str]:
         await process.wait()
 
 
-@asynccontextmanager
-async def gateway(gemini: str, others: str) -> AsyncIterator[httpx.AsyncClient]:
-    environment = {
-        "SERVICE_API_KEY": CLIENT_KEY,
-        "RATE_LIMIT": "1000/minute",
-        "ENABLE_SAFETY": "false",
-        "GEMINI_API_KEY": "k",
-        "GEMINI_BASE_URL": gemini,
-        "GROQ_API_KEY": "k",
-        "GROQ_BASE_URL": others,
-        "OPENAI_API_KEY": "k",
-        "OPENAI_BASE_URL": others,
-        "ANTHROPIC_API_KEY": "k",
-        "ANTHROPIC_BASE_URL": others,
-    }
-    async with (
-        serve(create_app(environment)) as url,
-        httpx.AsyncClient(base_url=url, headers={"X-API-Key": CLIENT_KEY}, timeout=30) as client,
-    ):
-        yield client
-
-
-async def ask(client: httpx.AsyncClient, *, stream: bool, **body: Any) -> dict[str, Any]:
-    reply = await client.post("/query", json={**ASK, **body, "stream": stream})
-    assert reply.status_code == 200, reply.text
-    if not stream:
-        answer: dict[str, Any] = reply.json()
-        return answer
-    *tokens, (name, done) = events(reply.text)
-    assert name == "done"
-    assert "".join(data["text"] for _, data in tokens) == done["response"]
-    result: dict[str, Any] = done
-    return result
+def pointing(gemini: str, others: str) -> dict[str, str]:
+    """The variables of a gateway with Gemini at one address and everybody else at another."""
+    variables = {f"{name}_BASE_URL": others for name in ("GROQ", "OPENAI", "ANTHROPIC")} | {"GEMINI_BASE_URL": gemini}
+    return variables | {f"{name}_API_KEY": "k" for name in ("GEMINI", "GROQ", "OPENAI", "ANTHROPIC")}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("provider", ["gemini", "groq", "openai", "anthropic"])
 async def test_answers(provider: str, stream: bool) -> None:
     """Each wire, whole and streamed."""
-    async with aimock() as origin, gateway(origin, origin) as client:
-        answer = await ask(client, stream=stream, provider=provider)
+    async with aimock() as origin, connected(pointing(origin, origin)) as client:
+        answer = await answered(client, {**ASK, "stream": stream, "provider": provider})
     assert (answer["response"], answer["provider"], answer["status"]) == (TEXT, provider, "success")
 
 
@@ -85,7 +53,7 @@ async def test_answers(provider: str, stream: bool) -> None:
 @pytest.mark.parametrize("fault", ["--chaos-drop", "--chaos-malformed", "--chaos-ratelimit", "--chaos-disconnect"])
 async def test_cascades(fault: str, stream: bool) -> None:
     """Gemini breaks in aimock's ways, and Groq answers."""
-    async with aimock(fault, "1") as broken, aimock() as healthy, gateway(broken, healthy) as client:
-        answer = await ask(client, stream=stream)
+    async with aimock(fault, "1") as broken, aimock() as healthy, connected(pointing(broken, healthy)) as client:
+        answer = await answered(client, {**ASK, "stream": stream})
     assert (answer["response"], answer["provider"]) == (TEXT, "groq")
     assert answer["cascade_path"][0]["status"] == "failed"

@@ -1,7 +1,7 @@
 """The gateway under a real server in front of providers on loopback ports."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -46,3 +46,28 @@ def events(text: str) -> list[tuple[str, Any]]:
         name, data = block.split("\n")
         found.append((name.removeprefix("event: "), orjson.loads(data.removeprefix("data: "))))
     return found
+
+
+@asynccontextmanager
+async def connected(variables: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """A served gateway with exactly these variables and a client that has its key."""
+    always = {"SERVICE_API_KEY": CLIENT_KEY, "RATE_LIMIT": "1000/minute", **NO_SAFETY}
+    async with (
+        serve(create_app(always | variables)) as url,
+        httpx.AsyncClient(base_url=url, headers={"X-API-Key": CLIENT_KEY}, timeout=30) as client,
+    ):
+        yield client
+
+
+async def answered(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer's shape, whole or from the last event of a stream, which must agree with the streamed text."""
+    reply = await client.post("/query", json=body)
+    assert reply.status_code == 200, reply.text
+    answer: dict[str, Any]
+    if not body.get("stream"):
+        answer = reply.json()
+        return answer
+    *tokens, (name, answer) = events(reply.text)
+    assert name == "done"
+    assert "".join(data["text"] for _, data in tokens) == answer["response"]
+    return answer

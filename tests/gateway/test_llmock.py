@@ -6,9 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import create_app
-from tests.gateway.conftest import events
-from tests.serving import CLIENT_KEY, serve
+from tests.gateway.conftest import answered, connected, events
 
 ASK = {"prompt": "Why is the sky blue?"}
 TEXT = "Because of Rayleigh scattering, which bends short waves most."
@@ -17,39 +15,11 @@ TEXT = "Because of Rayleigh scattering, which bends short waves most."
 @pytest.fixture
 async def client(llmock: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose Gemini, Groq and Anthropic are all llmock."""
-    environment = {
-        "SERVICE_API_KEY": CLIENT_KEY,
-        "RATE_LIMIT": "1000/minute",
-        "ENABLE_SAFETY": "false",
-        "GEMINI_API_KEY": "k",
-        "GEMINI_BASE_URL": llmock.base_url("gemini"),
-        "GROQ_API_KEY": "k",
-        "GROQ_BASE_URL": llmock.base_url("groq"),
-        "ANTHROPIC_API_KEY": "k",
-        "ANTHROPIC_BASE_URL": llmock.base_url("anthropic"),
-        "FIRST_TOKEN_TIMEOUT": "1",
-        "STREAM_IDLE_TIMEOUT": "1",
-        "REQUEST_TIMEOUT": "1",
-    }
-    async with (
-        serve(create_app(environment)) as url,
-        httpx.AsyncClient(base_url=url, headers={"X-API-Key": CLIENT_KEY}, timeout=30) as client,
-    ):
+    variables = {f"{name.upper()}_BASE_URL": llmock.base_url(name) for name in ("gemini", "groq", "anthropic")}
+    variables |= dict.fromkeys(("GEMINI_API_KEY", "GROQ_API_KEY", "ANTHROPIC_API_KEY"), "k")
+    variables |= dict.fromkeys(("FIRST_TOKEN_TIMEOUT", "STREAM_IDLE_TIMEOUT", "REQUEST_TIMEOUT"), "1")
+    async with connected(variables) as client:
         yield client
-
-
-async def ask(client: httpx.AsyncClient, *, stream: bool, **body: Any) -> dict[str, Any]:
-    """The answer's shape, whole or from the last event, which must agree with the streamed text."""
-    reply = await client.post("/query", json={**ASK, **body, "stream": stream})
-    assert reply.status_code == 200, reply.text
-    if not stream:
-        answer: dict[str, Any] = reply.json()
-        return answer
-    *tokens, (name, done) = events(reply.text)
-    assert name == "done"
-    assert "".join(data["text"] for _, data in tokens) == done["response"]
-    result: dict[str, Any] = done
-    return result
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -57,7 +27,7 @@ async def ask(client: httpx.AsyncClient, *, stream: bool, **body: Any) -> dict[s
 async def test_answers(client: httpx.AsyncClient, llmock: Any, provider: str, stream: bool) -> None:
     """Each wire, whole and streamed; what was asked is what llmock received."""
     llmock.reply(TEXT)
-    answer = await ask(client, stream=stream, provider=provider, system="Be brief.")
+    answer = await answered(client, {**ASK, "stream": stream, "provider": provider, "system": "Be brief."})
     assert (answer["response"], answer["provider"], answer["status"]) == (TEXT, provider, "success")
     assert answer["usage"]["completion_tokens"] > 0
     [request] = llmock.requests
@@ -88,7 +58,7 @@ async def test_cascades(
     """Gemini breaks in llmock's ways, Groq answers, and llmock finds no fault with how we behaved."""
     name, arguments, options = fault
     getattr(llmock, name)(*arguments, provider="gemini", **options)
-    answer = await ask(client, stream=stream)
+    answer = await answered(client, {**ASK, "stream": stream})
     assert (answer["provider"], answer["status"]) == ("groq", "success")
     path = [(entry["provider"], entry["reason"]) for entry in answer["cascade_path"]]
     assert path[0] == ("gemini", reason)
