@@ -1,5 +1,6 @@
 """Fixtures all tests share: a real Redis, providers on loopback ports, an environment for a gateway that uses them."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -7,10 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 
 from tests.redis_server import RedisServer
 from tests.serving import environment
 from tests.upstream import Upstream
+
+# A slow machine is no failure, and a run that gates a change tries the same examples every time.
+settings.register_profile("here", deadline=None)
+settings.register_profile("gate", deadline=None, derandomize=True)
+settings.load_profile("gate" if os.environ.get("CI") else "here")
 
 collect_ignore = ["aimock"]
 """Needs node: `make aimock` names the folder itself."""
