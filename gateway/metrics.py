@@ -29,12 +29,14 @@ class Metrics:
     def __init__(self, router: Router, breakers: Breakers, *, uncounted: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
         self._uncounted = frozenset(uncounted)
-        self._models = {name for service in router.services for name in (service.default_model, *service.models)}
+        self._models = {name for s in router.services for name in (s.target(None).model, *s.models.values())}
         self.requests = self._counter("requests", "Requests by route template and status.", "route", "status")
         self.duration = self._histogram("request_duration_seconds", "From arrival to the end of the answer.", _SECONDS)
         self.overhead = self._histogram("overhead_seconds", "The gateway's own share of the duration.", _OVERHEAD)
         self.blocked = self._counter("blocked", "Requests refused by a security layer.", "layer", "reason")
         self.flagged = self._counter("flagged", "Findings that were let pass by policy.", "layer", "reason")
+        self.errors = self._counter("layer_errors", "Security layers that could not give a verdict.", "layer", "reason")
+        self.skipped_events = self._counter("stream_events_skipped", "Events of provider streams that were unreadable.")
         self.rate_limited = self._counter("rate_limited", "Requests refused by the rate limiter.")
         self.attempts = self._counter("provider_attempts", "Calls to providers by outcome.", "provider", "outcome")
         self.provider_latency = self._histogram(
@@ -78,6 +80,7 @@ class Metrics:
             self.attempts(attempt.service, attempt.reason or attempt.status).inc()
             if attempt.status == "success":
                 self.provider_latency(attempt.service).observe(attempt.latency_s)
+        self.skipped_events().inc(record.skipped_events)
         totals["failed"] += bool(record.attempts) and not record.served
         for served in record.served:
             self._usage[served.provider] = self._usage.get(served.provider, 0) + 1
@@ -103,6 +106,8 @@ class Metrics:
                     self.rate_limited().inc()
             elif decision.outcome in ("flag", "mask"):
                 self.flagged(decision.layer, decision.reason).inc()
+            elif decision.outcome == "error":
+                self.errors(decision.layer, decision.reason).inc()
         self._totals["blocked"] += blocked
 
     def summary(self) -> dict[str, object]:

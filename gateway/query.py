@@ -149,6 +149,7 @@ def account(record: Record, journey: Journey, answer: Answer | None = None) -> N
     """Write what the cascade did into the record; may be called as often as there is news."""
     record.attempts = journey.attempts
     record.upstream_s = journey.upstream_s
+    record.skipped_events = journey.skipped_events
     if journey.first_token_at is not None:
         record.first_token_s = journey.first_token_at - record.started
     if answer is not None:

@@ -18,7 +18,7 @@ from gateway.metrics import Metrics
 from gateway.redis import answers
 from middleware.auth import UNAUTHORIZED
 from providers.breaker import Breakers
-from providers.pricing import list_price
+from providers.pricing import list_price, source
 from providers.registry import Service
 from providers.routing import Router
 
@@ -116,7 +116,8 @@ class Providers:
         self.breakers = breakers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await json_response({"providers": [self._entry(s) for s in self.router.services]})(scope, receive, send)
+        entries = [self._entry(service) for service in self.router.services]
+        await json_response({"providers": entries, "prices": source()})(scope, receive, send)
 
     def _entry(self, service: Service) -> dict[str, Any]:
         models = list(service.models) or [service.default_model]

@@ -77,6 +77,8 @@ class Record:
     served: list[Served] = field(default_factory=list)
     upstream_s: float = 0.0
     classifier_s: float = 0.0
+    skipped_events: int = 0
+    """Events of a provider's stream that could not be read."""
     first_token_s: float | None = None
 
     def own_s(self, now: float) -> float:

@@ -5,7 +5,7 @@ Adapters are pure: they turn a `ChatRequest` into an `HttpRequest` and bytes bac
 socket. A provider is a row of `registry.py` that names its adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -146,7 +146,3 @@ class Adapter(Protocol):
     def decode_error(self, reply: HttpReply) -> ProviderError:
         """Read any other status into the tree of errors."""
         ...
-
-
-def texts_of(messages: Sequence[Message]) -> tuple[str, ...]:
-    return tuple(message.content for message in messages)

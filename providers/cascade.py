@@ -344,6 +344,9 @@ class _Turn:
             self._walk.breakers.abandoned(self._permit)
             self._note("failed", "cancelled", self.target.model)
             return False
+        if self.target.api_key is not None:
+            # The provider's own sentence may reach the caller; some quote the key they were given.
+            error.message = error.message.replace(self.target.api_key.get_secret_value(), "[key]")
         self.error = error
         self._walk.errors.append(error)
         self._walk.breakers.failed(self._permit, error)

@@ -570,3 +570,27 @@ async def test_router_services(gateway: Start, upstream: Any) -> None:
     assert body["cost_estimate_usd"] is None
     assert [s["name"] for s in (await client.get("/providers")).json()["providers"]] == ["one", "two"]
     assert (await client.post("/query", json={**ASK, "model": "two/small"})).json()["provider"] == "two"
+    assert (
+        'gateway_tokens_total{direction="output",model="upstream-small",provider="two"} 120.0'
+        in (await client.get("/metrics")).text
+    )
+
+
+async def test_a_key_that_a_provider_quotes(gateway: Start, upstream: Any) -> None:
+    """The provider's sentence about the request reaches the caller, the gateway's key in it does not."""
+    groq = await upstream(key="gsk-secret-of-the-operator")
+    said = {"error": {"message": "bad field; key gsk-secret-of-the-operator was used", "type": "invalid_request_error"}}
+    groq.default = Status(400, body=said)
+    client = await gateway({"groq": groq})
+    for stream in (False, True):
+        reply = await client.post("/query", json={**ASK, "stream": stream})
+        assert (reply.status_code, reply.json()) == (422, {"detail": "bad_request: bad field; key [key] was used"})
+
+
+async def test_unreadable_events_are_counted(gateway: Start, upstream: Any) -> None:
+    """One event skipped, one counted."""
+    groq = await upstream()
+    groq.default = MalformedEvent(at=10)
+    client = await gateway({"groq": groq})
+    assert (await client.post("/query", json={**ASK, "stream": True})).status_code == 200
+    assert "gateway_stream_events_skipped_total 1.0" in (await client.get("/metrics")).text

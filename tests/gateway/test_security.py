@@ -165,6 +165,7 @@ async def test_no_verdict(gateway: Start, upstream: Any, mode: str, status: int)
     gemini.default_verdict = Status(500)
     client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true", SAFETY_FAIL_MODE=mode)
     assert (await client.post("/query", json=ASK)).status_code == status
+    assert 'gateway_layer_errors_total{layer="safety",reason="no_verdict"} 1.0' in (await client.get("/metrics")).text
     gemini.default_verdict = Verdict()
     assert (await client.post("/query", json=ASK)).status_code == 200
 
