@@ -1,17 +1,22 @@
 """
 The one way out: an HTTP round trip or stream, with transport errors in our own tree.
 
-Addresses come from operator configuration only. No redirects, no environment proxies, no cookies, one pool for all
-providers. aiohttp carries the calls because of its cost: see the README's table of clients (`make bench`).
+Addresses come from operator configuration only; those of webhooks are checked besides. No redirects, no environment
+proxies, no cookies, one pool for all providers. aiohttp carries the calls because of its cost: see the README's table
+of clients (`make bench`).
 """
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from types import TracebackType
 from typing import Protocol, Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.helpers import is_ip_address
+from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from providers.base import HttpReply, HttpRequest
@@ -52,16 +57,22 @@ class HttpClient:
     """
     A pool of connections to the providers, open inside `async with`.
 
-    `connect_timeout_s` bounds DNS, TCP and TLS together; every other limit of time is the caller's.
+    `connect_timeout_s` bounds DNS, TCP and TLS together; every other limit of time is the caller's. `permits` says of
+    an IP address whether it may be connected to: names are resolved once, and what was checked is what is connected to.
     """
 
-    def __init__(self, *, connect_timeout_s: float) -> None:
+    def __init__(self, *, connect_timeout_s: float, permits: Callable[[str], bool] | None = None) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._permits = permits
         self._opened: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._opened = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=30,
+                resolver=None if self._permits is None else _CheckedResolver(self._permits),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             # `connect` also counts waiting for the pool, which has no limit: it is the time to a usable connection.
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s),
@@ -85,14 +96,21 @@ class HttpClient:
 
     async def send(self, request: HttpRequest) -> HttpReply:
         """
-        POST and read the whole reply.
+        Send and read the whole reply.
 
         Raises `ConnectionFailed`, `StreamBroken` (cut inside the body), `MalformedReply` (too large), `TimedOut`
         (connecting).
         """
+        host = _url(request.url).host or ""
+        if self._permits is not None and is_ip_address(host) and not self._permits(host):
+            raise ConnectionFailed("the address is not permitted")  # an address is never resolved
         try:
-            async with self._session.post(
-                _url(request.url), data=request.body, headers=request.headers, allow_redirects=False
+            async with self._session.request(
+                request.method,
+                _url(request.url),
+                data=request.body or None,
+                headers=request.headers,
+                allow_redirects=False,
             ) as response:
                 return _reply(response, await _body(response))
         except (aiohttp.ClientError, OSError) as error:
@@ -111,6 +129,25 @@ class HttpClient:
             yield _AiohttpStream(response)
         finally:
             response.close()
+
+
+class _CheckedResolver(AbstractResolver):
+    """Gives no address that is not permitted; one such among several is left out."""
+
+    def __init__(self, permits: Callable[[str], bool]) -> None:
+        self._permits = permits
+        self._inner = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = [each for each in await self._inner.resolve(host, port, family) if self._permits(each["host"])]
+        if not found:
+            raise OSError("no permitted address")
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 class _AiohttpStream:

@@ -6,41 +6,55 @@ repeat the prompt, so that what the guards let through cannot be read from here.
 and speaks the OpenAI wire, so that cascade, adapter and accounts work as they do with a real provider.
 """
 
+import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any, Literal, Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal
 
 import orjson
 
 from providers.base import HttpReply, HttpRequest
+from providers.client import ByteStream, Client
 
 SERVICE = "demo"
 MODEL = "demo"
 ADDRESS = "demo:"
+DIMENSIONS = 64
+MAX_DIMENSIONS = 1536
 
 
 class DemoClient:
     """A `Client` without a network. `max_tokens` counts words here, as does the usage."""
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
     async def send(self, request: HttpRequest) -> HttpReply:
+        if request.url.endswith("/embeddings"):
+            return _embeddings(request.body)
         words, finish, usage = _answer(request.body)
         message = {"role": "assistant", "content": " ".join(words), "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
         body = {**_head("chat.completion"), "choices": [choice], "usage": usage}
-        return HttpReply(200, {"content-type": "application/json"}, orjson.dumps(body))
+        return _reply(body)
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncIterator["DemoStream"]:
         yield DemoStream(_frames(request.body))
+
+
+class WithDemo:
+    """A `Client` that leaves calls to the demo's address to the demo: a configuration may bring or end it any time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._demo = DemoClient()
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        return await self._for(request).send(request)
+
+    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[ByteStream]:
+        return self._for(request).stream(request)
+
+    def _for(self, request: HttpRequest) -> Client:
+        return self._demo if request.url.startswith(ADDRESS) else self._client
 
 
 class DemoStream:
@@ -59,7 +73,7 @@ class DemoStream:
 
 def _answer(body: bytes) -> tuple[list[str], Literal["stop", "length"], dict[str, Any]]:
     request = orjson.loads(body)
-    contents = [message["content"] for message in request["messages"]]
+    contents = [_words(message.get("content")) for message in request["messages"]]
     text = (
         "This is the demo provider of the gateway: no model was called. "
         f"Your request of {sum(map(len, contents))} characters passed every layer. "
@@ -76,6 +90,33 @@ def _answer(body: bytes) -> tuple[list[str], Literal["stop", "length"], dict[str
         "cost": 0,
     }
     return kept, "stop" if len(kept) == len(words) else "length", usage
+
+
+def _words(content: Any) -> str:
+    """Of a content that may be a text, parts of which some are texts, or nothing beside tool calls."""
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
+
+
+def _embeddings(body: bytes) -> HttpReply:
+    """Vectors of length 1 that mean nothing: each lies along an axis that its input's checksum names."""
+    request = orjson.loads(body)
+    given, size = request["input"], request.get("dimensions", DIMENSIONS)
+    if size > MAX_DIMENSIONS:
+        refusal = {"message": f"the demo has at most {MAX_DIMENSIONS} dimensions", "type": "invalid_request_error"}
+        return _reply({"error": {**refusal, "param": "dimensions", "code": None}}, 400)
+    inputs = [given] if isinstance(given, str) else given
+    data = []
+    for index, each in enumerate(inputs):
+        vector = [0.0] * size
+        vector[zlib.crc32(orjson.dumps(each)) % size] = 1.0
+        data.append({"object": "embedding", "index": index, "embedding": vector})
+    tokens = sum(len(each.split() if isinstance(each, str) else each) for each in inputs)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _reply({"object": "list", "data": data, "model": MODEL, "usage": usage})
+
+
+def _reply(body: dict[str, Any], status: int = 200) -> HttpReply:
+    return HttpReply(status, {"content-type": "application/json"}, orjson.dumps(body))
 
 
 def _frames(body: bytes) -> Iterator[bytes]:

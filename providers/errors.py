@@ -8,6 +8,8 @@ vendor. `message` is for the caller of the gateway: it never holds a key, a prom
 
 from typing import ClassVar, Literal
 
+from providers.chat import Usage
+
 AttemptStatus = Literal["failed", "timeout"]
 
 
@@ -20,6 +22,8 @@ class ProviderError(Exception):
     """May this target be asked once more (transient fault, nothing received)?"""
     counts_as_failure: ClassVar[bool] = True
     """Does the breaker count it?"""
+    of_key: ClassVar[bool] = False
+    """Is it about the key that was used, so that another key of the same service may work?"""
     status: ClassVar[AttemptStatus] = "failed"
     """How the attempt is shown in `cascade_path`."""
     reason: ClassVar[str] = "error"
@@ -55,9 +59,24 @@ class ContextLengthExceeded(RejectedRequest):
 
 
 class ContentBlocked(RejectedRequest):
-    """The provider's own filter refused prompt or answer. Final: asking another one would be shopping for a yes."""
+    """
+    The provider's own filter refused prompt or answer. Final: asking another one would be shopping for a yes.
+
+    `usage`: what it counts for it all the same.
+    """
 
     reason = "content_policy_violation"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        http_status: int | None = None,
+        code: str | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(message, http_status=http_status, code=code)
+        self.usage = usage
 
 
 class ModelNotFound(ProviderError):
@@ -68,9 +87,10 @@ class ModelNotFound(ProviderError):
 
 
 class RateLimited(ProviderError):
-    """429 of the short kind: the service is put aside until `retry_after_s` (seconds, None when not stated)."""
+    """429 of the short kind: the key is put aside until `retry_after_s` (seconds, None when not stated)."""
 
     counts_as_failure = False
+    of_key = True
     reason = "rate_limited"
 
     def __init__(
@@ -92,8 +112,14 @@ class QuotaExhausted(RateLimited):
 
 
 class BadCredentials(ProviderError):
-    """401, 403, or a 400 that means a wrong key: the operator's key for this service does not work."""
+    """
+    401, 403, or a 400 that means a wrong key: the operator's key for this service does not work.
 
+    The key is put aside for long, which is all a breaker could do, and would also do to the service's other keys.
+    """
+
+    counts_as_failure = False
+    of_key = True
     reason = "bad_credentials"
 
 

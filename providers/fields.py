@@ -14,6 +14,7 @@ MAX_SENTENCE = 300
 """Characters of a provider's own sentence that are passed on."""
 
 _MAX_COUNT = 10**12
+_MOST_USD = 1_000_000
 
 
 def parse(data: bytes) -> dict[str, object]:
@@ -22,6 +23,29 @@ def parse(data: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+def is_deep(value: object, levels: int = 64) -> bool:
+    """Whether objects and lists stand in one another more than `levels` deep: readable, but not safe to write again."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def is_object(text: str) -> bool:
+    """Whether it is an object of JSON, and so whole: nothing but white space could follow."""
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def loose(data: bytes) -> object:
@@ -60,14 +84,14 @@ def count(value: object) -> int:
 
 
 def money(value: object) -> Decimal | None:
-    """An amount in USD, None for what is not a finite number of at least 0."""
+    """An amount in USD, None for what is not a number from 0 to a million."""
     if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 40:
         return None
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
 
 
 def sentence(value: object) -> str:

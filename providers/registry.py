@@ -2,12 +2,12 @@
 The providers, as rows of data, and the services a configuration makes of them.
 
 A provider that speaks a known wire is one row here. A service is a provider with an address, a key and models; most
-gateways have one per provider, `ROUTER_SERVICES` may name several.
+gateways have one per provider, `ROUTER_SERVICES` and a configuration file may name several.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -16,18 +16,25 @@ from pydantic import SecretStr
 
 from providers.anthropic import Anthropic
 from providers.base import Adapter, Target
+from providers.entries import UNREADABLE, Entry, shown
 from providers.gemini import Gemini
-from providers.openai_compatible import (
+from providers.openai_compatible import OpenAICompatible
+from providers.openai_dialects import (
     AZURE,
     CEREBRAS,
+    DEEPINFRA,
+    DEEPSEEK,
+    FIREWORKS,
     GROQ,
     MISTRAL,
+    OLLAMA,
     OPENAI,
     OPENROUTER,
     TOGETHER,
-    OpenAICompatible,
+    XAI,
     azure_classic,
 )
+from providers.pricing import context_window
 
 UNNAMED_MODEL = "default"
 """Asked of a service nobody gave a model: servers of a single model take any name, others say that they lack it."""
@@ -110,7 +117,7 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider("cerebras", OpenAICompatible(CEREBRAS), "https://api.cerebras.ai/v1", "gpt-oss-120b", "cerebras"),
     Provider(
         "deepinfra",
-        OpenAICompatible(),
+        OpenAICompatible(DEEPINFRA),
         "https://api.deepinfra.com/v1/openai",
         "openai/gpt-oss-20b",
         None,  # no list prices known; each answer brings its own estimate
@@ -118,12 +125,12 @@ PROVIDERS: tuple[Provider, ...] = (
         key_names=("DEEPINFRA_TOKEN", "DEEPINFRA_API_KEY"),
     ),
     Provider("mistral", OpenAICompatible(MISTRAL), "https://api.mistral.ai/v1", "mistral-small-latest", "mistral"),
-    Provider("deepseek", OpenAICompatible(), "https://api.deepseek.com/v1", "deepseek-flash", "deepseek"),
+    Provider("deepseek", OpenAICompatible(DEEPSEEK), "https://api.deepseek.com/v1", "deepseek-flash", "deepseek"),
     Provider("together", OpenAICompatible(TOGETHER), "https://api.together.ai/v1", "openai/gpt-oss-120b", "together"),
-    Provider("xai", OpenAICompatible(), "https://api.x.ai/v1", "grok-4.3", "x-ai"),
+    Provider("xai", OpenAICompatible(XAI), "https://api.x.ai/v1", "grok-4.3", "x-ai"),
     Provider(
         "fireworks",
-        OpenAICompatible(),
+        OpenAICompatible(FIREWORKS),
         "https://api.fireworks.ai/inference/v1",
         "accounts/fireworks/models/gpt-oss-20b",
         "fireworks",
@@ -143,7 +150,7 @@ PROVIDERS: tuple[Provider, ...] = (
     ),
     Provider(
         "ollama",
-        OpenAICompatible(),
+        OpenAICompatible(OLLAMA),
         "http://localhost:11434/v1",
         None,
         None,
@@ -158,13 +165,28 @@ _BY_NAME = {row.name: row for row in PROVIDERS}
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """
+    What a service calls a model, and what is known of it.
+
+    `context_window` in tokens; None: as the price list says, if it does. `tools` and `vision` None: nobody said.
+    """
+
+    upstream: str
+    context_window: int | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """
     A provider at an address. Several may share a provider.
 
-    `models` maps the names callers use to the provider's; empty means that none are listed and any may be asked for.
-    `default_model` is a caller's name. `priority`: lower is asked first; equal ones share by `weight`, at least 1.
-    `rate_limit_requests` in `rate_limit_window` seconds is what the provider is said to admit.
+    `api_keys` are used in turn; empty: none is sent. `models` are by the names callers use; empty means that none are
+    listed and any may be asked for. `default_model` is a caller's name. `priority`: lower is asked first; equal ones
+    share by `weight`, at least 1. `rate_limit_requests` in `rate_limit_window` seconds is what the provider is said to
+    admit.
     """
 
     name: str
@@ -172,31 +194,46 @@ class Service:
     base_url: str
     adapter: Adapter
     default_model: str
-    api_key: SecretStr | None = field(default=None, repr=False)
-    models: Mapping[str, str] = field(default_factory=dict)
+    api_keys: tuple[SecretStr, ...] = field(default=(), repr=False)
+    models: Mapping[str, Model] = field(default_factory=dict)
     priority: int = 0
     weight: int = 1
     timeout_s: float | None = None
     max_retries: int | None = None
-    allow_fields: tuple[str, ...] = ()
+    allow_fields: frozenset[str] = frozenset()
     prefill: bool = False
     prices_id: str | None = None
     rate_limit_requests: int | None = None
     rate_limit_window: int | None = None
 
-    def target(self, model: str | None) -> Target:
+    @property
+    def api_key(self) -> SecretStr | None:
+        """The first key, for what takes only one."""
+        return self.api_keys[0] if self.api_keys else None
+
+    def targets(self, model: str | None) -> tuple[Target, ...]:
+        """A target for each key, by slot; one if there is no key. They have the same name."""
+        return tuple(self.target(model, slot) for slot in range(max(1, len(self.api_keys))))
+
+    def target(self, model: str | None, slot: int = 0) -> Target:
         """`model` as a caller names it, None for the default. Whether it is listed is the router's question."""
         name = self.default_model if model is None else model
+        known = self.models.get(name) or Model(name)
         return Target(
             service=self.name,
-            model=self.models.get(name, name),
+            model=known.upstream,
             adapter=self.adapter,
             base_url=self.base_url,
-            api_key=self.api_key,
+            api_key=self.api_keys[slot] if self.api_keys else None,
             prices_id=self.prices_id,
             timeout_s=self.timeout_s,
             max_retries=self.max_retries,
             prefill=self.prefill,
+            key_slot=slot,
+            allow_fields=self.allow_fields,
+            context_window=known.context_window or context_window(self.prices_id, known.upstream),
+            tools=known.tools,
+            vision=known.vision,
         )
 
 
@@ -302,7 +339,10 @@ def services_from_environment(environment: Mapping[str, str], order: Sequence[st
 
 
 def service_from_environment(name: str, environment: Mapping[str, str], *, priority: int = 0) -> Service | None:
-    """The service of a provider of `PROVIDERS`, None if it is not turned on. Raises `ConfigProblem`."""
+    """
+    The service of a provider of `PROVIDERS`, None if it is not turned on. Its key variable may hold several, separated
+    by commas. Raises `ConfigProblem`.
+    """
     row = _BY_NAME[name]
     key = _given(environment, row.variables("API_KEY"))
     address = _given(environment, row.variables("BASE_URL"))
@@ -319,13 +359,14 @@ def service_from_environment(name: str, environment: Mapping[str, str], *, prior
             base_url, adapter = _placed(row, url, environment)
         except ValueError as error:
             problems.append(f"{place}: {error}")
-    if key is not None and not _is_header_text(key[1]):
+    keys = () if key is None else _separated(key[1])
+    if key is not None and not _are_keys(keys):
         problems.append(f"{key[0]}: {_NOT_HEADER_TEXT}")
     model_place, model_name = model or (row.variables("MODEL")[0], row.model)
     if model_name is None:
         problems.append(f"{model_place}: required for {row.name}")
-    elif not _is_model(model_name):
-        problems.append(f"{model_place}: {_NOT_MODEL}")
+    elif not is_model(model_name):
+        problems.append(f"{model_place}: {NOT_MODEL}")
     if problems or model_name is None:
         raise ConfigProblem(problems)
     return Service(
@@ -334,7 +375,7 @@ def service_from_environment(name: str, environment: Mapping[str, str], *, prior
         base_url=base_url,
         adapter=adapter,
         default_model=model_name,
-        api_key=None if key is None else SecretStr(key[1]),
+        api_keys=tuple(map(SecretStr, keys)),
         priority=priority,
         prices_id=row.prices_id,
     )
@@ -349,142 +390,82 @@ def _given(environment: Mapping[str, str], names: Sequence[str]) -> tuple[str, s
     return None
 
 
-# From ROUTER_SERVICES
+# From ROUTER_SERVICES or a configuration file
 
 
 def services_from_json(text: str, environment: Mapping[str, str]) -> list[Service]:
-    """
-    The services of a JSON list, by priority, which is the place in the list where none is given.
-
-    Of each, `name` and `backend_type` are required; address, key and model default to those of its provider in the
-    environment, an empty `api_key` means none. A provider that needs no key gets the environment's only at the
-    environment's address. Raises `ConfigProblem` with everything that is wrong.
-    """
+    """The services of a JSON list, by `services_from_entries`. Raises `ConfigProblem` with everything that is wrong."""
     try:
         entries = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise ConfigProblem([f"{_PLACE}: must be JSON without repeated keys"]) from None
-    if not isinstance(entries, list) or not entries:
-        raise ConfigProblem([f"{_PLACE}: must be a list of at least one service"])
     problems: list[str] = []
+    services = services_from_entries(entries, _PLACE, environment, problems)
+    if problems:
+        raise ConfigProblem(problems)
+    return services
+
+
+def services_from_entries(
+    entries: object, place: str, environment: Mapping[str, str], problems: list[str]
+) -> list[Service]:
+    """
+    The services of a parsed list, by priority, which is the place in the list where none is given.
+
+    Of each, `name` and `backend_type` are required; address, key and model default to those of its provider in the
+    environment, an empty `api_key` means none. A provider that needs no key gets the environment's only at the
+    environment's address. What is wrong goes to `problems`, and what is returned is then not all.
+    """
+    if entries is UNREADABLE:
+        return []
+    if not isinstance(entries, list) or not entries:
+        problems.append(f"{place}: must be a list of at least one service")
+        return []
     services: list[Service] = []
     places: dict[str, int] = {}
     for index, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            problems.append(f"{_PLACE}[{index}]: must be an object")
+        if entry is UNREADABLE:
             continue
-        reader = _Entry(entry, f"{_PLACE}[{index}]", problems)
-        service = _service(reader, environment, priority=index)
+        if not isinstance(entry, dict):
+            problems.append(f"{place}[{index}]: must be an object")
+            continue
+        reader = Entry(entry, f"{place}[{index}]", problems)
+        service = _service(reader, environment, problems, priority=index)
         name = entry.get("name")
         if isinstance(name, str) and places.setdefault(name, index) != index:
-            reader.wrong("name", f"is that of {_PLACE}[{places[name]}] already")
+            reader.wrong("name", f"is that of {place}[{places[name]}] already")
         if service is not None:
             services.append(service)
-    if problems:
-        raise ConfigProblem(problems)
     return sorted(services, key=lambda service: service.priority)
 
 
 _PLACE = "ROUTER_SERVICES"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_NOT_NAME = "must be 1 to 64 letters, digits, '.', '_' or '-'"
 _NOT_HEADER_TEXT = "must hold visible ASCII characters only, without spaces"
-_NOT_MODEL = "must be a model's name, without spaces or '|'"
+_NOT_KEYS = f"must be a list of keys, each of which {_NOT_HEADER_TEXT}"
+_NOT_MODELS = "must be a list of names, or an object of names or of objects, and not empty"
+NOT_MODEL = "must be a model's name, without spaces or '|'"
 _KEYS = frozenset(
     {
-        *("name", "backend_type", "base_url", "api_key", "models", "allow_fields", "prefill"),
+        *("name", "backend_type", "base_url", "api_key", "api_keys", "models", "allow_fields", "prefill"),
         *("priority", "weight", "timeout_s", "max_retries", "rate_limit_requests", "rate_limit_window"),
     }
 )
+_MODEL_KEYS = frozenset({"model", "context_window", "tools", "vision"})
+MAX_WEIGHT = MAX_PRIORITY = 1_000_000
 
 
-class _Entry:
-    """Reads the keys of one service; what is wrong goes to `problems`, and the key counts as absent."""
-
-    def __init__(self, entry: Mapping[str, object], place: str, problems: list[str]) -> None:
-        self._entry = entry
-        self._place = place
-        self._problems = problems
-        self._faulty: set[str] = set()
-
-    def wrong(self, key: str, why: str) -> None:
-        if key in self._faulty:
-            return  # what is wrong with it was said; that it is then missing follows
-        self._faulty.add(key)
-        self._problems.append(f"{self._place}.{key}: {why}")
-
-    def check_keys(self) -> None:
-        for key in self._entry.keys() - _KEYS:
-            self.wrong(ascii(key[:40])[1:-1], "unknown key")
-
-    def text(self, key: str, accepts: Callable[[str], bool], why: str, *, required: bool = False) -> str | None:
-        value = self._entry.get(key)
-        if value is None:
-            if required:
-                self.wrong(key, "required")
-            return None
-        if not isinstance(value, str) or not accepts(value):
-            self.wrong(key, why)
-            return None
-        return value
-
-    def whole(self, key: str, least: int, most: int) -> int | None:
-        value = self._entry.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.wrong(key, f"must be a whole number from {least} to {most}")
-            return None
-        return value
-
-    def seconds(self, key: str) -> float | None:
-        value = self._entry.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
-            self.wrong(key, "must be a number of seconds above 0, at most 3600")
-            return None
-        return float(value)
-
-    def flag(self, key: str) -> bool:
-        value = self._entry.get(key)
-        if value is not None and not isinstance(value, bool):
-            self.wrong(key, "must be true or false")
-        return value is True
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self._entry.get(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            self.wrong(key, "must be a list of names")
-            return ()
-        return tuple(value)
-
-    def models(self) -> dict[str, str]:
-        value = self._entry.get("models")
-        if value is None:
-            return {}
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            value = {item: item for item in value}
-        if not isinstance(value, dict) or not value:
-            self.wrong("models", "must be a list of names, or an object of names, and not empty")
-            return {}
-        if not all(_is_model(public) and _is_model(upstream) for public, upstream in value.items()):
-            self.wrong("models", "each " + _NOT_MODEL)
-            return {}
-        return value
-
-
-def _service(entry: _Entry, environment: Mapping[str, str], *, priority: int) -> Service | None:
+def _service(entry: Entry, environment: Mapping[str, str], problems: list[str], *, priority: int) -> Service | None:
     """None when the entry cannot be one; some problem says why."""
-    entry.check_keys()
+    entry.check_keys(_KEYS)
     name = entry.text("name", lambda text: _NAME.fullmatch(text) is not None, _NOT_NAME, required=True)
     backend = entry.text("backend_type", _BY_NAME.__contains__, f"must be one of {', '.join(_BY_NAME)}", required=True)
     url = entry.text("base_url", bool, "must be a URL")
-    key = entry.text("api_key", lambda text: not text or _is_header_text(text), _NOT_HEADER_TEXT)
-    models = entry.models()
-    given_priority = entry.whole("priority", -1_000_000, 1_000_000)
-    weight = entry.whole("weight", 1, 1_000_000)
+    keys = _keys(entry)
+    models = _models(entry, problems)
+    given_priority = entry.whole("priority", -MAX_PRIORITY, MAX_PRIORITY)
+    weight = entry.whole("weight", 1, MAX_WEIGHT)
     timeout_s = entry.seconds("timeout_s")
     max_retries = entry.whole("max_retries", 0, 10)
     allow_fields = entry.texts("allow_fields")
@@ -495,11 +476,11 @@ def _service(entry: _Entry, environment: Mapping[str, str], *, priority: int) ->
         return None
     row = _BY_NAME[backend]
     address = _given(environment, row.variables("BASE_URL"))
-    if key is None and url is None:
+    if keys is None and url is None:
         # Only for the provider's own address: a key from elsewhere must not reach a host it was not meant for.
         found = _given(environment, row.variables("API_KEY"))
-        if found is not None and _is_header_text(found[1]):
-            key = found[1]
+        if found is not None and _are_keys(_separated(found[1])):
+            keys = _separated(found[1])
         elif row.key_required:
             entry.wrong("api_key", f"required, here or as {row.variables('API_KEY')[0]}")
     url = url or (address[1] if address else row.base_url)
@@ -519,36 +500,78 @@ def _service(entry: _Entry, environment: Mapping[str, str], *, priority: int) ->
         base_url=base_url,
         adapter=adapter,
         default_model=default_model,
-        api_key=SecretStr(key) if key else None,
+        api_keys=tuple(map(SecretStr, keys or ())),
         models=models,
         priority=priority if given_priority is None else given_priority,
         weight=weight or 1,
         timeout_s=timeout_s,
         max_retries=max_retries,
-        allow_fields=allow_fields,
-        prefill=prefill,
+        allow_fields=frozenset(allow_fields),
+        prefill=prefill is True,
         prices_id=row.prices_id,
         rate_limit_requests=limit,
         rate_limit_window=window,
     )
 
 
-_NOT_NAME = "must be 1 to 64 letters, digits, '.', '_' or '-'"
+def _keys(entry: Entry) -> tuple[str, ...] | None:
+    """The keys of `api_key`, one or several, or of `api_keys`; None when neither stands there, empty for no key."""
+    if "api_key" in entry and "api_keys" in entry:
+        entry.wrong("api_keys", "cannot stand beside api_key")
+        return None
+    if "api_keys" in entry or isinstance(entry.get("api_key"), list):
+        key = "api_keys" if "api_keys" in entry else "api_key"
+        keys = tuple(dict.fromkeys(entry.texts(key, _NOT_KEYS)))
+        if not _are_keys(keys):
+            entry.wrong(key, _NOT_KEYS)
+        return keys
+    text = entry.text("api_key", lambda text: not text or _are_keys(_separated(text)), _NOT_HEADER_TEXT)
+    return None if text is None else _separated(text)
 
 
-def _is_header_text(value: str) -> bool:
+def _models(entry: Entry, problems: list[str]) -> dict[str, Model]:
+    value = entry.get("models")
+    if value is None:
+        return {}
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = {item: item for item in value}
+    if not isinstance(value, dict) or not value:
+        entry.wrong("models", _NOT_MODELS)
+        return {}
+    models: dict[str, Model] = {}
+    for public, known in value.items():
+        if known is UNREADABLE:
+            continue
+        if isinstance(known, dict):
+            reader = Entry(known, f"{entry.at('models')}.{shown(public)}", problems)
+            reader.check_keys(_MODEL_KEYS)
+            upstream = reader.text("model", is_model, NOT_MODEL)
+            window = reader.whole("context_window", 1, 1_000_000_000)
+            model = Model(upstream or public, window, reader.flag("tools"), reader.flag("vision"))
+        elif isinstance(known, str):
+            model = Model(known)
+        else:
+            entry.wrong("models", _NOT_MODELS)
+            continue
+        if not is_model(public) or not is_model(model.upstream):
+            entry.wrong("models", f"each {NOT_MODEL}")
+        models[public] = model
+    return models
+
+
+def _separated(text: str) -> tuple[str, ...]:
+    """Keys separated by commas, which no provider's own hold; each once."""
+    return tuple(dict.fromkeys(key for part in text.split(",") if (key := part.strip(" "))))
+
+
+def _are_keys(keys: Sequence[str]) -> bool:
     """A key goes into a header: a line break there would begin another one."""
-    return value.isascii() and all("!" <= char <= "~" for char in value)
+    return bool(keys) and all(key.isascii() and all("!" <= char <= "~" for char in key) for key in keys)
 
 
-def _is_model(name: object) -> bool:
+def is_model(name: str) -> bool:
     """`|` separates alternatives in a request's `model`."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name) <= 256
-        and name.isprintable()
-        and not any(char.isspace() or char == "|" for char in name)
-    )
+    return 0 < len(name) <= 256 and name.isprintable() and not any(char.isspace() or char == "|" for char in name)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

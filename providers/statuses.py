@@ -5,6 +5,7 @@ An adapter looks into the body first for what its vendor says there; what is lef
 mistakes end the walk through the targets, so a status nobody promised is the provider's fault, not the caller's.
 """
 
+from providers.chat import Usage
 from providers.errors import (
     BadCredentials,
     ContentBlocked,
@@ -56,8 +57,9 @@ def bad_credentials(status: int, code: str | None) -> BadCredentials:
     return BadCredentials("the provider refused the gateway's key", http_status=status, code=code)
 
 
-def blocked(sentence: str, status: int | None, code: str | None) -> ContentBlocked:
-    return ContentBlocked(sentence or "the provider's content filter refused it", http_status=status, code=code)
+def blocked(sentence: str, status: int | None, code: str | None, usage: Usage | None = None) -> ContentBlocked:
+    said = sentence or "the provider's content filter refused it"
+    return ContentBlocked(said, http_status=status, code=code, usage=usage)
 
 
 def model_not_found(status: int, code: str | None) -> ModelNotFound:

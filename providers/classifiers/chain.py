@@ -6,9 +6,12 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from providers.classifiers.base import Assessment, Classifier
+from providers.classifiers.local import INLINE_CHARS, LocalClassifier
 from providers.client import Client
 from providers.errors import ProviderError
 
@@ -16,6 +19,30 @@ log = logging.getLogger(__name__)
 
 CACHE_S = 300.0
 CACHE_ENTRIES = 10_000
+FAILURES = 3
+"""So many calls in a row without a verdict, and a classifier is left out for `PAUSE_S` seconds; then one call tries."""
+PAUSE_S = 10.0
+
+
+@dataclass(slots=True)
+class _Breaker:
+    """Of one classifier, in this process: its silence must cost a request no time more than a few times."""
+
+    failures: int = 0
+    closed_again_at: float = 0.0
+
+    def asks(self, now: float) -> bool:
+        """May it be asked? After a pause one call may, and others wait for what comes of it."""
+        if self.failures < FAILURES:
+            return True
+        if now < self.closed_again_at:
+            return False
+        self.closed_again_at = now + PAUSE_S
+        return True
+
+    def told(self, now: float, *, verdict: bool) -> None:
+        self.failures = 0 if verdict else self.failures + 1
+        self.closed_again_at = now + PAUSE_S
 
 
 class ClassifierChain:
@@ -27,7 +54,7 @@ class ClassifierChain:
     def __init__(
         self,
         client: Client,
-        classifiers: Sequence[Classifier],
+        classifiers: Sequence[Classifier | LocalClassifier],
         *,
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -39,11 +66,21 @@ class ClassifierChain:
         self._timeout_s = timeout_s
         self._clock = clock
         self._digest_key = secrets.token_bytes(32)
+        self._breakers = {classifier.name: _Breaker() for classifier in self._classifiers}
         self._verdicts: OrderedDict[bytes, tuple[float, Assessment]] = OrderedDict()
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(classifier.name for classifier in self._classifiers)
+
+    @property
+    def states(self) -> Mapping[str, Literal["closed", "open"]]:
+        """Of each classifier's breaker: `open` while it is left out."""
+        now = self._clock()
+        return {
+            name: "open" if breaker.failures >= FAILURES and now < breaker.closed_again_at else "closed"
+            for name, breaker in self._breakers.items()
+        }
 
     async def classify(self, texts: Sequence[str]) -> Assessment | None:
         """The verdict on the texts together; None when no classifier gave one."""
@@ -53,17 +90,29 @@ class ClassifierChain:
         if known is not None and known[0] > self._clock():
             return known[1]
         for classifier in self._classifiers:
+            breaker = self._breakers[classifier.name]
+            if not breaker.asks(self._clock()):
+                continue
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    reply = await self._client.send(classifier.encode(text))
-                assessment = classifier.decode(reply)
+                    assessment = await self._ask(classifier, text)
             except (ProviderError, TimeoutError) as error:
                 reason = error.reason if isinstance(error, ProviderError) else "timeout"
                 log.warning("safety classifier gave no verdict: classifier=%s reason=%s", classifier.name, reason)
+                breaker.told(self._clock(), verdict=False)
                 continue
-            self._remember(digest, assessment)
+            breaker.told(self._clock(), verdict=True)
+            if not isinstance(classifier, LocalClassifier):  # the floor's word must not outlast an outage above it
+                self._remember(digest, assessment)
             return assessment
         return None
+
+    async def _ask(self, classifier: Classifier | LocalClassifier, text: str) -> Assessment:
+        if not isinstance(classifier, LocalClassifier):
+            return classifier.decode(await self._client.send(classifier.encode(text)))
+        if len(text) <= INLINE_CHARS:
+            return classifier.assess(text)
+        return await asyncio.to_thread(classifier.assess, text)
 
     def _remember(self, digest: bytes, assessment: Assessment) -> None:
         self._verdicts[digest] = (self._clock() + CACHE_S, assessment)

@@ -14,7 +14,9 @@ from providers.base import HttpReply, HttpRequest
 from providers.classifiers.base import CATEGORIES, Assessment, Category, all_scores
 from providers.errors import MalformedReply
 from providers.fields import first, mapping, parse, sequence, string
-from providers.gemini import WITHHELD, answer_text, failure, model_url, thinking_config
+from providers.gemini import model_url
+from providers.gemini_reply import WITHHELD, failure, said
+from providers.gemini_request import thinking_config
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 MODEL = "gemini-3.5-flash-lite"
@@ -107,9 +109,8 @@ class GeminiClassifier:
             return self._blocked(candidate)
         if candidate.get("finishReason") != "STOP":
             raise MalformedReply("the classifier did not finish its verdict")
-        text, _ = answer_text(candidate)
         try:
-            verdict = parse(text.encode())
+            verdict = parse(said(candidate).text.encode())
         except ValueError as error:
             raise MalformedReply("the classifier's verdict is not JSON") from error
         return Assessment(

@@ -164,11 +164,11 @@ async def test_timeouts_count_for_the_target(breakers: LocalBreakers) -> None:
 async def test_put_aside(
     breakers: LocalBreakers, clock: Clock, error: ProviderError, reason: str, pause_s: float
 ) -> None:
-    """The whole service rests until its time, then is asked again."""
+    """All models of the service rest until its time, then are asked again."""
     await fail(breakers, 1, error)
     denied = await breakers.admit(target(model="other"))
     assert denied == Denied(reason, pause_s)  # type: ignore[arg-type]
-    assert breakers.aside_s("a") == pause_s
+    assert breakers.aside_s(target()) == pause_s
     assert isinstance(await breakers.admit(target("b")), Permit)
     clock.now += pause_s
     assert isinstance(await breakers.admit(target()), Permit)
@@ -178,11 +178,66 @@ async def test_repeated_refusals_rest_longer(breakers: LocalBreakers, clock: Clo
     """429s without a time and refused keys double the pause; a success begins anew."""
     for pause_s in (1, 2, 4, 8, 16, 32, 60, 60):
         await fail(breakers, 1, RateLimited())
-        assert breakers.aside_s("a") == pause_s
+        assert breakers.aside_s(target()) == pause_s
         clock.now += pause_s
     breakers.succeeded(await permit(breakers))
     await fail(breakers, 1, RateLimited())
-    assert breakers.aside_s("a") == 1
+    assert breakers.aside_s(target()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses_s"),
+    [
+        (RateLimited(), (1, 2, 4)),
+        (BadCredentials(), (60, 120, 240)),
+        # One that names its time holds to it, however often.
+        (RateLimited(retry_after_s=5), (5, 5, 5)),
+        (QuotaExhausted(), (600, 600, 600)),
+        (Overloaded(retry_after_s=5), (5, 5, 5)),
+    ],
+)
+async def test_refusals_at_once_are_one(clock: Clock, error: ProviderError, pauses_s: tuple[float, ...]) -> None:
+    """Calls that were under way together say the same thing; only one that comes after a pause lengthens the next."""
+    breakers = LocalBreakers(BreakerSettings(min_calls=1000), clock=clock)
+    for pause_s in pauses_s:
+        together = [await permit(breakers) for _ in range(8)]
+        for admitted in together:
+            breakers.failed(admitted, error)
+            clock.now += 0.01
+        assert breakers.aside_s(target()) == pytest.approx(pause_s, abs=0.1)
+        clock.now += pause_s
+
+
+async def test_stated_pauses_lengthen_no_other(breakers: LocalBreakers, clock: Clock) -> None:
+    """Eight 429s at once are one also for the pause after them, whether they name a time or not."""
+    for admitted in [await permit(breakers) for _ in range(8)]:
+        breakers.failed(admitted, RateLimited(retry_after_s=5))
+    clock.now += 5
+    await fail(breakers, 1, RateLimited())
+    assert breakers.aside_s(target()) == 2
+
+
+async def test_the_longest_stated_pause_counts(breakers: LocalBreakers) -> None:
+    """Of several at once, whichever comes first."""
+    first, second, third = [await permit(breakers) for _ in range(3)]
+    breakers.failed(first, RateLimited())
+    breakers.failed(second, RateLimited(retry_after_s=30))
+    breakers.failed(third, RateLimited(retry_after_s=10))
+    assert breakers.aside_s(target()) == 30
+
+
+@pytest.mark.parametrize("error", [RateLimited(), RateLimited(retry_after_s=9), BadCredentials(), QuotaExhausted()])
+async def test_a_key_rests_alone(breakers: LocalBreakers, error: ProviderError) -> None:
+    """What is said of one key, and its success too, is nothing to its sibling; an overload is to both."""
+    one, other = target(), Target("a", "m", OpenAICompatible(), "http://127.0.0.1", SecretStr("l"), key_slot=1)
+    breakers.failed(await permit(breakers, one), error)
+    assert breakers.aside_s(one) > 0
+    assert breakers.aside_s(other) == 0
+    sibling = await permit(breakers, other)
+    breakers.succeeded(sibling)
+    assert breakers.aside_s(one) > 0
+    breakers.failed(sibling, Overloaded(retry_after_s=7200))
+    assert breakers.aside_s(one) == breakers.aside_s(other) == 3600
 
 
 async def test_invented_models_do_not_fill_the_memory(breakers: LocalBreakers) -> None:

@@ -1,10 +1,12 @@
 """The provider of a gateway without providers."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 
-from providers.base import ChatRequest, Completion, Message, Target
+from providers.base import Target
+from providers.chat import ChatRequest, Completion, EmbeddingRequest, Image, Message, Text, ToolCall
 from providers.demo import ADDRESS, MODEL, SERVICE, DemoClient
 from providers.openai_compatible import OpenAICompatible
 from providers.sse import EventParser
@@ -48,10 +50,31 @@ async def test_stream() -> None:
     chunks = []
     async with client.stream(ADAPTER.encode(request(), TARGET, stream=True)) as stream:
         while data := await stream.read():
-            chunks += [decoder.feed(event) for event in parser.feed(data)]
-    told = [chunk for chunk in chunks if chunk is not None]
+            chunks += [chunk for event in parser.feed(data) for chunk in decoder.feed(event)]
     completion = await whole()
-    assert "".join(chunk.text for chunk in told) == completion.text
-    assert [chunk.finish_reason for chunk in told if chunk.finish_reason] == ["stop"]
-    assert [chunk.usage for chunk in told if chunk.usage] == [completion.usage]
-    assert told[-1].end
+    assert "".join(chunk.text for chunk in chunks) == completion.text
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
+    assert [chunk.usage for chunk in chunks if chunk.usage] == [completion.usage]
+    assert chunks[-1].end
+
+
+async def test_parts_and_calls() -> None:
+    """Contents that are parts, or nothing beside a call, count by their texts."""
+    parts = Message("user", (Text("A secret"), Image("data:image/png;base64,AAAA"), Text("wish")))
+    called = Message("assistant", "", tool_calls=(ToolCall("a", "f", "{}"),))
+    asked = ChatRequest((parts, called, Message("tool", "no", tool_call_id="a")))
+    completion = ADAPTER.decode(await DemoClient().send(ADAPTER.encode(asked, TARGET, stream=False)))
+    assert "16 characters" in completion.text
+
+
+@pytest.mark.parametrize("inputs", [("one",), ("one", "two", "one"), ((1, 2), (3,))])
+async def test_embeddings(inputs: Sequence[str] | Sequence[Sequence[int]]) -> None:
+    """A vector of length 1 for each input, the same for the same; of the size asked for, within bounds."""
+    asked = EmbeddingRequest(inputs, dimensions=500)
+    found = ADAPTER.decode_embeddings(await DemoClient().send(ADAPTER.encode_embeddings(asked, TARGET)))
+    assert [sum(map(float, vector)) for vector in found.vectors] == [1.0] * len(inputs)
+    assert {len(vector) for vector in found.vectors} == {500}
+    assert found.vectors[0] == found.vectors[-1] or inputs[0] != inputs[-1]
+    assert found.model == MODEL
+    large = await DemoClient().send(ADAPTER.encode_embeddings(EmbeddingRequest(inputs, dimensions=2000), TARGET))
+    assert large.status == 400

@@ -62,3 +62,12 @@ def test_only_objects_are_parsed(data: bytes) -> None:
     """Everything else is a `ValueError`."""
     with pytest.raises(ValueError):  # noqa: PT011 (some texts are the JSON library's)
         fields.parse(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [("{}", True), (' {"a": [1]} \n', True), ('{"a": 1', False), ("[1]", False), ("1", False), ("", False)],
+)
+def test_is_object(text: str, whole: bool) -> None:
+    """Only an object that has ended: more of it cannot come."""
+    assert fields.is_object(text) is whole

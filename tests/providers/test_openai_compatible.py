@@ -7,7 +7,20 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from providers.base import ChatRequest, Chunk, Completion, HttpReply, HttpRequest, Message, Target, Usage
+from providers.base import HttpReply, HttpRequest, Target
+from providers.chat import (
+    ChatRequest,
+    Chunk,
+    Completion,
+    File,
+    Image,
+    Message,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolCallPiece,
+    Usage,
+)
 from providers.errors import (
     BadCredentials,
     ContentBlocked,
@@ -23,7 +36,8 @@ from providers.errors import (
     Unavailable,
     UnsupportedParameter,
 )
-from providers.openai_compatible import (
+from providers.openai_compatible import OpenAICompatible
+from providers.openai_dialects import (
     AZURE,
     CEREBRAS,
     COMMON,
@@ -33,11 +47,13 @@ from providers.openai_compatible import (
     OPENROUTER,
     TOGETHER,
     Dialect,
-    OpenAICompatible,
     azure_classic,
 )
 from providers.sse import Event
 
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+TEXT = {"type": "text", "text": "Hi"}
+THOUGHTFUL = Completion("Hi", "m-1", "stop", thinking=(Thinking("thoughts"),))
 REQUEST = ChatRequest((Message("system", "Be brief."), Message("user", "Hi")), max_tokens=64, temperature=0.5)
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 
@@ -129,6 +145,53 @@ def test_openrouter_names_the_application() -> None:
     assert set(headers) == {"content-type", "accept", "authorization", "x-openrouter-title"}
 
 
+PICTURE, SCAN = "data:image/png;base64,iVBORw0KGgo=", "data:application/pdf;base64,JVBERi0="
+
+
+@pytest.mark.parametrize("after", [(), (Message("user", "And?"),), (Message("assistant", "I see."),)])
+def test_pictures_among_results(after: tuple[Message, ...]) -> None:
+    """A tool's result is text on this wire: pictures follow as the user's, after the results of all parallel calls."""
+    calls = tuple(ToolCall(id, "look", "{}") for id in ("c1", "c2", "c3"))
+    request = ChatRequest(
+        (
+            Message("user", "Look."),
+            Message("assistant", tool_calls=calls),
+            Message("tool", (Text("A "), Image(PICTURE, detail="low"), Text("cat.")), tool_call_id="c1"),
+            Message("tool", "Nothing.", tool_call_id="c2"),
+            Message("tool", (Image("https://x.example/y.png"), File(SCAN, filename="scan.pdf")), tool_call_id="c3"),
+            *after,
+        )
+    )
+    shown = [
+        {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "https://x.example/y.png"}},
+        {"type": "file", "file": {"file_data": SCAN, "filename": "scan.pdf"}},
+    ]
+    assert sent(OPENAI, target("gpt-4o"), request=request)[2]["messages"][2:] == [
+        {"role": "tool", "content": "A cat.", "tool_call_id": "c1"},
+        {"role": "tool", "content": "Nothing.", "tool_call_id": "c2"},
+        {"role": "tool", "content": "", "tool_call_id": "c3"},
+        {"role": "user", "content": shown},
+        *({"role": message.role, "content": message.content} for message in after),
+    ]
+
+
+def test_pictures_of_each_turn() -> None:
+    """They follow the results they came with, not those of a later turn; a result of text alone is followed by none."""
+    turns: list[Message] = []
+    for id, content in (("c1", (Image(PICTURE),)), ("c2", (Text("No."),)), ("c3", (Image(PICTURE),))):
+        turns.append(Message("assistant", tool_calls=(ToolCall(id, "look", "{}"),)))
+        turns.append(Message("tool", content, tool_call_id=id))
+    messages = sent(MISTRAL, target(), request=ChatRequest((Message("user", "Look."), *turns)))[2]["messages"]
+    picture = [{"type": "image_url", "image_url": {"url": PICTURE}}]
+    assert [message["role"] for message in messages] == [
+        *("user", "assistant", "tool", "user"),
+        *("assistant", "tool"),
+        *("assistant", "tool", "user"),
+    ]
+    assert [message["content"] for message in messages if message["role"] == "user"] == ["Look.", picture, picture]
+
+
 def test_azure_forms() -> None:
     """v1 has the plain path, the classic form the deployment, quoted, and a version; both take `api-key`."""
     url, headers, _ = sent(AZURE, target("dep", "https://r.openai.azure.com/openai/v1"))
@@ -171,12 +234,30 @@ def test_decode_whole() -> None:
             answer({"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "Hi"}, "junk"]}),
             Completion("Hi", "m-1", "stop"),
         ),
-        (answer({"content": None, "refusal": "I cannot."}), Completion("I cannot.", "m-1", "stop")),
+        (answer({"content": None, "refusal": "I cannot."}), Completion("I cannot.", "m-1", "stop", refused=True)),
         (
-            answer({"content": None, "tool_calls": [{"id": "call_1"}]}, "tool_calls"),
-            Completion("", "m-1", "tool_calls"),
+            answer({"content": None, "tool_calls": [CALL | {"index": 0}]}, "tool_calls"),
+            Completion("", "m-1", "tool_calls", tool_calls=(ToolCall("call_1", "f", '{"a":1}'),)),
         ),
-        (answer({"content": "Hi", "reasoning_content": "thoughts"}), Completion("Hi", "m-1", "stop")),
+        (  # Google's signature travels beside the call; a finish of "stop" is put right
+            answer({"content": "Hm.", "tool_calls": [CALL | {"extra_content": {"google": {}}}]}),
+            Completion(
+                "Hm.",
+                "m-1",
+                "tool_calls",
+                tool_calls=(ToolCall("call_1", "f", '{"a":1}', extra={"extra_content": {"google": {}}}),),
+            ),
+        ),
+        (
+            answer({"content": None, "function_call": {"name": "f", "arguments": "{}"}}, "function_call"),
+            Completion("", "m-1", "tool_calls", tool_calls=(ToolCall("call_0", "f", "{}"),)),
+        ),
+        (
+            answer({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}, TEXT]}),
+            Completion("Hi", "m-1", "stop", thinking=(Thinking("Hm"),)),
+        ),
+        (answer({"content": "Hi", "reasoning_content": "thoughts"}), THOUGHTFUL),
+        (answer({"content": "Hi", "reasoning": "thoughts"}), THOUGHTFUL),
         # Finish reasons.
         (answer(finish="length"), Completion("Hello", "m-1", "length")),
         (answer(finish="model_length"), Completion("Hello", "m-1", "length")),
@@ -293,6 +374,9 @@ def test_decode(body: object, expected: Completion) -> None:
         ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, RejectedRequest),
         ({"choices": [{"error": {"code": 503, "message": "m"}, "finish_reason": "error"}]}, Unavailable),
         (answer(finish="error"), Unavailable),
+        # An answer that says it is not finished: vLLM and SGLang, DeepSeek.
+        (answer(finish="abort"), Unavailable),
+        (answer({"content": "Half an ans"}, "insufficient_system_resource"), Unavailable),
         (answer(x_groq={"error": "over capacity"}), Unavailable),
     ],
 )
@@ -312,8 +396,14 @@ def chunk(delta: object = None, finish: object = None, **top: object) -> bytes:
 
 
 def decoded(*events: bytes) -> list[Chunk | None]:
+    """What each event adds, None for nothing."""
     decoder = OpenAICompatible().decoder()
-    return [decoder.feed(Event("", data)) for data in events]
+    found: list[Chunk | None] = []
+    for data in events:
+        chunks = decoder.feed(Event("", data))
+        assert len(chunks) <= 1
+        found.append(chunks[0] if chunks else None)
+    return found
 
 
 def test_stream_as_openai_sends_it() -> None:
@@ -341,11 +431,14 @@ def test_stream_as_openai_sends_it() -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (chunk({"reasoning_content": "thinking"}), None),
-        (chunk({"reasoning": "thinking", "content": None}), None),
-        (chunk({"tool_calls": [{"index": 0, "id": "c"}]}), None),
+        (chunk({"reasoning_content": "Hm"}), Chunk(model="m-1", thinking=Thinking("Hm"))),
+        (chunk({"reasoning": "Hm", "content": None}), Chunk(model="m-1", thinking=Thinking("Hm"))),
+        (
+            chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}),
+            Chunk(model="m-1", tool_calls=(ToolCallPiece(0, "", "c", "f"),)),
+        ),
         (chunk({"content": [{"type": "text", "text": "Hi"}]}), Chunk("Hi", model="m-1")),
-        (chunk({"refusal": "No."}), Chunk("No.", model="m-1")),
+        (chunk({"refusal": "No."}), Chunk("No.", model="m-1", refused=True)),
         (chunk({"content": "Hi"}, "length"), Chunk("Hi", "length", "m-1")),
         (chunk({"content": "Hi"}, ""), Chunk("Hi", None, "m-1")),
         (
@@ -361,7 +454,7 @@ def test_stream_as_openai_sends_it() -> None:
     ],
 )
 def test_stream_events(event: bytes, expected: Chunk | None) -> None:
-    """Reasoning and tool calls are no content; vendors' shapes are read alike."""
+    """Vendors' shapes are read alike."""
     assert decoded(event) == [expected]
 
 
@@ -381,6 +474,8 @@ def test_unreadable_events(event: bytes) -> None:
         (orjson.dumps({"error": {"message": "m", "type": "rate_limit_error"}}), RateLimited),
         (chunk({"content": ""}, "error", error={"code": 502, "message": "Provider disconnected"}), Unavailable),
         (chunk({}, "error"), Unavailable),
+        (chunk({}, "abort"), Unavailable),
+        (chunk({"content": "ans"}, "insufficient_system_resource"), Unavailable),
         (chunk({}, None, x_groq={"error": "stopped"}), Unavailable),
         (chunk({}, "content_filter"), ContentBlocked),
     ],
@@ -397,6 +492,50 @@ def test_filter_after_text_ends_the_answer() -> None:
     assert decoded(chunk({"content": "Hi"}), chunk({}, "content_filter"))[1] == Chunk(
         finish_reason="content_filter", model="m-1"
     )
+
+
+DEEP = b'{"a":' * 300 + b"1" + b"}" * 300
+"""What can be read and not be written again."""
+
+
+def deep(value: dict[str, object]) -> bytes:
+    """The same with `DEEP` wherever 0 stands."""
+    return orjson.dumps(value).replace(b":0", b":" + DEEP)
+
+
+def test_depth_that_cannot_be_written_again() -> None:
+    """Where nobody needs it, it is left out; arguments that are such an object (Ollama's older versions) are none."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": 0, "x": 1}
+    choice = {"finish_reason": "stop", "logprobs": {"content": 0}}
+    whole = deep({"choices": [{**choice, "message": {"content": "Hi", "tool_calls": [call]}}]})
+    expected = ToolCall("c", "f", "{}", extra={"x": 1})
+    completion = OpenAICompatible().decode(reply(whole))
+    assert (completion.tool_calls, completion.logprobs) == ((expected,), None)
+    [streamed] = decoded(deep({"choices": [{**choice, "delta": {"content": "Hi", "tool_calls": [call]}}]}))
+    assert streamed is not None
+    assert (streamed.tool_calls, streamed.logprobs) == ((ToolCallPiece(0, "{}", "c", "f", extra={"x": 1}),), None)
+    call["function"] = {"name": "f", "arguments": 0}
+    with pytest.raises(MalformedReply):
+        OpenAICompatible().decode(reply(deep({"choices": [{"message": {"tool_calls": [call]}}]})))
+
+
+VECTOR = "AACAPwAAAEA="
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        *([1.0, None], [1.0, "2"], [1.0, True], [1.0, 1e300], [1.0, -1e39], [[1.0]], [], None, {}, 1),
+        *("!!!!", "AACAPwAAAE", VECTOR[:8], "AACAPw==\n", ""),
+    ],
+)
+def test_vectors_that_are_none(vector: object) -> None:
+    """Numbers that float32 cannot hold, and base64 that holds none: malformed, wherever in the list."""
+    good = ([0.5, -3.4e38, 0], VECTOR)
+    assert OpenAICompatible().decode_embeddings(reply({"data": [{"embedding": v} for v in good]})).vectors == good
+    for data in ([*good, vector], [vector, *good], [vector]):
+        with pytest.raises(MalformedReply):
+            OpenAICompatible().decode_embeddings(reply({"data": [{"embedding": each} for each in data]}))
 
 
 # Errors

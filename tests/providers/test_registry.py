@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import ChatRequest, Message
+from providers.chat import ChatRequest, Message
 from providers.pricing import list_price
 from providers.registry import (
     PROVIDERS,
     UNNAMED_MODEL,
     ConfigProblem,
+    Model,
     Provider,
     Service,
     mend_base_url,
@@ -175,7 +176,7 @@ def test_one_service_whole() -> None:
         base_url="https://api.groq.com/openai/v1",
         adapter=ROWS["groq"].adapter,
         default_model="openai/gpt-oss-20b",
-        api_key=service.api_key,
+        api_keys=service.api_keys,
         prices_id="groq",
     )
     assert service.api_key is not None
@@ -279,6 +280,8 @@ def test_azure(extra: dict[str, str], url: str) -> None:
     [
         ({"GROQ_API_KEY": "k", "GROQ_BASE_URL": "ftp://secret"}, None, ["GROQ_BASE_URL"]),
         ({"GROQ_API_KEY": "secret\nx"}, None, ["GROQ_API_KEY"]),
+        ({"GROQ_API_KEY": "a,secret x"}, None, ["GROQ_API_KEY"]),
+        ({"GROQ_API_KEY": ","}, None, ["GROQ_API_KEY"]),
         ({"GROQ_API_KEY": "sécret"}, None, ["GROQ_API_KEY"]),
         ({"GROQ_API_KEY": "k", "GROQ_MODEL": "secret model"}, None, ["GROQ_MODEL"]),
         ({"OLLAMA_BASE_URL": HOST}, None, ["OLLAMA_MODEL"]),
@@ -318,7 +321,10 @@ def test_json_entry_whole() -> None:
             "priority": 3,
             "rate_limit_requests": 30,
             "rate_limit_window": 60,
-            "models": {"small": "openai/gpt-oss-20b", "big": "openai/gpt-oss-120b"},
+            "models": {
+                "small": "openai/gpt-oss-20b",
+                "big": {"model": "openai/gpt-oss-120b", "context_window": 8192, "tools": False, "vision": True},
+            },
             "allow_fields": ["seed"],
             "weight": 2,
             "timeout_s": 7.5,
@@ -332,26 +338,38 @@ def test_json_entry_whole() -> None:
         base_url=f"{HOST}/openai/v1",
         adapter=ROWS["groq"].adapter,
         default_model="small",
-        api_key=service.api_key,
-        models={"small": "openai/gpt-oss-20b", "big": "openai/gpt-oss-120b"},
+        api_keys=service.api_keys,
+        models={"small": Model("openai/gpt-oss-20b"), "big": Model("openai/gpt-oss-120b", 8192, False, True)},
         priority=3,
         weight=2,
         timeout_s=7.5,
         max_retries=0,
-        allow_fields=("seed",),
+        allow_fields=frozenset({"seed"}),
         prefill=True,
         prices_id="groq",
         rate_limit_requests=30,
         rate_limit_window=60,
     )
     target = service.target(None)
-    assert (target.name, target.timeout_s, target.max_retries, target.prefill) == (
+    assert (target.name, target.timeout_s, target.max_retries, target.prefill, target.allow_fields) == (
         "fast/openai/gpt-oss-20b",
         7.5,
         0,
         True,
+        frozenset({"seed"}),
     )
-    assert service.target("big").model == "openai/gpt-oss-120b"
+    assert (target.tools, target.vision) == (None, None)
+    big = service.target("big")
+    assert (big.model, big.context_window, big.tools, big.vision) == ("openai/gpt-oss-120b", 8192, False, True)
+
+
+def test_context_window() -> None:
+    """What the configuration says, else the price list; nobody knows an unlisted model's."""
+    models = {"own": {"model": "openai/gpt-oss-20b", "context_window": 4096}, "listed": "openai/gpt-oss-20b", "x": "x"}
+    [service] = made({**GOOD, "backend_type": "groq", "models": models})
+    assert [service.target(name).context_window for name in models] == [4096, 131_072, None]
+    [custom] = made({**GOOD, "models": ["openai/gpt-oss-20b"]})
+    assert custom.target(None).context_window is None
 
 
 def test_json_defaults() -> None:
@@ -370,7 +388,7 @@ def test_json_defaults() -> None:
     assert (second.base_url, second.default_model, second.models, second.priority) == (
         "https://api.cerebras.ai/v1",
         "x",
-        {"x": "x", "y": "y"},
+        {"x": Model("x"), "y": Model("y")},
         1,
     )
     assert (third.default_model, third.api_key, third.prices_id) == (UNNAMED_MODEL, None, None)
@@ -383,6 +401,30 @@ def test_json_order_is_by_priority() -> None:
         {**entry, "name": "a", "priority": 2}, {**entry, "name": "b", "priority": 1}, {**entry, "name": "c"}
     )
     assert [(service.name, service.priority) for service in services] == [("b", 1), ("a", 2), ("c", 2)]
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        ({"api_key": "a"}, ["a"]),
+        ({"api_key": "a,b , c,a"}, ["a", "b", "c"]),
+        ({"api_key": ["a", "b"]}, ["a", "b"]),
+        ({"api_keys": ["a", "b", "a"]}, ["a", "b"]),
+        ({"api_key": ""}, []),
+        ({"api_key": None, "base_url": None}, ["env-key-1", "env-key-2"]),
+    ],
+)
+def test_several_keys(given: dict[str, Any], keys: list[str]) -> None:
+    """One, a list, or several in one text, as from the environment; each once and each a target."""
+    [service] = made(
+        {"name": "a", "backend_type": "openai", "base_url": HOST, **given}, OPENAI_API_KEY=" env-key-1,env-key-2,"
+    )
+    assert [key.get_secret_value() for key in service.api_keys] == keys
+    targets = service.targets("m")
+    assert [target.key_slot for target in targets] == list(range(max(1, len(keys))))
+    assert [target.api_key for target in targets] == list(service.api_keys or [None])
+    assert {target.name for target in targets} == {"a/m"}
+    assert not any(key in repr(service) + repr(targets) for key in ["env-key-1", "env-key-2"])
 
 
 def test_an_empty_key_means_none() -> None:
@@ -416,6 +458,13 @@ AT = "ROUTER_SERVICES[0]"
         ({"name": "a", "backend_type": "groq"}, [f"{AT}.api_key"]),
         ({**GOOD, "api_key": "secret\r\n"}, [f"{AT}.api_key"]),
         ({**GOOD, "api_key": 5}, [f"{AT}.api_key"]),
+        ({**GOOD, "api_key": "a,secret x"}, [f"{AT}.api_key"]),
+        ({**GOOD, "api_key": ","}, [f"{AT}.api_key"]),
+        ({**GOOD, "api_key": []}, [f"{AT}.api_key"]),
+        ({**GOOD, "api_key": ["a", ""]}, [f"{AT}.api_key"]),
+        ({**GOOD, "api_key": ["a", "secret\n"]}, [f"{AT}.api_key"]),
+        ({**GOOD, "api_keys": ["a"]}, [f"{AT}.api_keys"]),
+        ({**GOOD, "api_key": None, "api_keys": "secret"}, [f"{AT}.api_keys"]),
         ({**GOOD, "priority": "secret"}, [f"{AT}.priority"]),
         ({**GOOD, "priority": True}, [f"{AT}.priority"]),
         ({**GOOD, "priority": 1.5}, [f"{AT}.priority"]),
@@ -430,6 +479,14 @@ AT = "ROUTER_SERVICES[0]"
         ({**GOOD, "models": []}, [f"{AT}.models"]),
         ({**GOOD, "models": ["secret|x"]}, [f"{AT}.models"]),
         ({**GOOD, "models": {"a": 1}}, [f"{AT}.models"]),
+        ({**GOOD, "models": {"a": {"model": "secret x"}}}, [f"{AT}.models.a.model"]),
+        ({**GOOD, "models": {"a": {"context": 1}}}, [f"{AT}.models.a.context"]),
+        ({**GOOD, "models": {"a": {"context_window": 0}}}, [f"{AT}.models.a.context_window"]),
+        (
+            {**GOOD, "models": {"a": {"tools": "secret", "vision": 1}}},
+            [f"{AT}.models.a.tools", f"{AT}.models.a.vision"],
+        ),
+        ({**GOOD, "models": {"a b": {}}}, [f"{AT}.models"]),
         ({**GOOD, "models": "secret"}, [f"{AT}.models"]),
         (
             {**GOOD, "priority": "x", "weight": "y", "base_url": "z"},
