@@ -8,11 +8,63 @@ Sources: OWASP Testing Guide 4.2, WSTG-INPV-05 and -12; the shapes of the OWASP 
 
 # ruff: noqa: E501 (a pattern broken over lines is harder to compare with its source)
 
-from middleware.guard.rule import Rule
+import html
+from collections.abc import Iterator
+from urllib.parse import unquote_plus
+
+from middleware.guard import shell_fingerprint, sql_fingerprint
+from middleware.guard.rule import Check, Rule
+
+_DECODINGS = 2
+"""How often a payload may be URL or HTML encoded: once for the form, once for a filter."""
 
 
-def _row(slug: str, pattern: str, trigger: str = "") -> Rule:
-    return Rule(f"sql-{slug}", "sql", pattern, trigger)
+def _decoded(text: str) -> Iterator[str]:
+    """What a server makes of a text in which something is encoded."""
+    for _ in range(_DECODINGS):
+        form = unquote_plus(text) if "%" in text else text
+        form = html.unescape(form) if "&" in form else form
+        if form == text:
+            return
+        yield form
+        text = form
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """The text, and what a sentence brings up at its end ("I typed: 1 or 1=1")."""
+    yield text.strip()
+    head, colon, tail = text.partition(": ")
+    if colon and len(head) <= _SENTENCE_CHARS and not set(head) & _CODE:
+        yield tail.strip()
+
+
+_SENTENCE_CHARS = 80
+_CODE = frozenset("'\"`{}[]()=$<>\n")
+
+
+def _sql_payload(value: str, before: str, after: str) -> bool:
+    """Texts of this length are read whole; the rules above find a payload in longer ones."""
+    if len(value) > sql_fingerprint.MAX_CHARS:
+        return False
+    return any(map(sql_fingerprint.is_injection, (*_quoted(value), *_decoded(value))))
+
+
+def _shell_payload(value: str, before: str, after: str) -> bool:
+    if len(value) > shell_fingerprint.MAX_CHARS:
+        return False
+    return any(map(shell_fingerprint.is_injection, _quoted(value))) or any(
+        shell_fingerprint.is_injection(form, decoded=True) for form in _decoded(value)
+    )
+
+
+def _behind_a_value(value: str, before: str, after: str) -> bool:
+    """`cd x && ls` is a line of shell; what follows a command's separator there is no injection."""
+    line = f"{before}{value}".rpartition("\n")[2] if "\n" not in value.strip() else value
+    return not shell_fingerprint.begins_with_command(line)
+
+
+def _row(slug: str, pattern: str, trigger: str = "", check: Check | None = None) -> Rule:
+    return Rule(f"sql-{slug}", "sql", pattern, trigger, check=check)
 
 
 _S = r"(?:[\s+]|/\*[^*]*\*/|%20|%0a|%09)*"
@@ -109,8 +161,8 @@ _SQL = (
     # documents instead of rows
     _row(
         "nosql",
-        r"(?i)[\[{'\"(=]\s*['\"]?\$(?:where|ne|gt|gte|lt|regex|nin|exists|function)['\"]?\]?\s*[:=]\s*(?:['\"]?(?:this\.|function|return|sleep|\.\*|\^|1|true|null|undefined|['\"]\s*[,}]|\w*['\"]?\s*[}&,]))|['\"]\s*(?:\|\||&&|%26%26|%7c%7c)(?:%20|\s)*(?:this\.|'?\d'?\s*==)|\[\$(?:ne|gt|regex|where|nin)\]=|\bdb\.\w+\.(?:insert|drop|mapreduce)\([^\n]*(?:return|emit)",
-        r"(?i)\$(?:where|ne|gt|gte|lt|regex|nin|exists|function)|this\.|\bdb\.",
+        r"(?i)[\[{'\"(=,]\s*['\"]?\$(?:where|ne|gt|gte|lt|regex|nin|exists|function)['\"]?\]?\s*[:=]\s*(?:['\"]?(?:this\.|function|return|sleep|\.\*|\^|1|true|null|undefined|['\"]\d+'?\s*==|['\"]\s*[,}]|\w*['\"]?\s*[}&,]))|['\"]\s*(?:\|\||&&|%26%26|%7c%7c)(?:%20|\s)*(?:this\.|'?\d'?\s*==)|\[\$(?:ne|gt|regex|where|nin)\]=|\bdb\.\w+\.(?:insert|drop|mapreduce)\([^\n]*(?:return|emit)|['\"]\s*\}\s*\]?\s*,\s*\$(?:comment|where|or)\b|do\{\w+=new(?:\s|%20|\+)Date\(\)|['\"]\[Op\.(?:ne|gt|gte|or|like)\]['\"]\s*:",
+        r"(?i)\$(?:where|ne|gt|gte|lt|regex|nin|exists|function|comment|or)|this\.|\bdb\.|new(?:\s|%20|\+)date\(|\[op\.",
     ),
     _row("ldap", r"\*\)?\(\|?\(|\)\(\|\(|\*\)\(&|\(\|\(\w+=\*\)|\*\(\|\(\w+=\*", r"\(\||\(&|\)\("),
 )
@@ -121,12 +173,12 @@ _RECON = r"(?:whoami|id|uname(?:\s+-\w+)?|ifconfig|ipconfig(?:\s*/all)?|netstat(
 _SHELL = (
     _row(
         "shell-read",
-        rf"(?:[;|&`\n]|\$\(|\$\{{|%0a|%0A|%0d|%3B|%3b|\\n|\\u\w{{4}}|^|\s|['\"]|；){_S}{_READ}(?:\s|\+|%20|\$IFS|\$\{{IFS\}}|<)+[-\w.\s'\"]{{0,20}}[\"']?(?:/etc/(?:passwd|shadow|sudoers|hosts|group)|/proc/self/environ|~/\.ssh/|/root/|C:\\Windows\\(?:win\.ini|System32\\config)|\.\./\.\./)|\.\./\.\./(?:\.\./)*etc/(?:passwd|shadow)",
+        rf"(?:[;|&`]|\$\(|\$\{{|%0a|%0A|%0d|%3B|%3b|\\n|\\u\w{{4}}|\{{|\bexec\s|['\"]|；){_S}{_READ}(?:\s|\+|%20|\$IFS|\$\{{IFS\}}|<)+[-\w.\s'\"]{{0,20}}[\"']?(?:/etc/(?:passwd|shadow|sudoers|hosts|group)|/proc/self/environ|~/\.ssh/|/root/|C:\\Windows\\(?:win\.ini|System32\\config)|\.\./\.\./)|\.\./\.\./(?:\.\./)*etc/(?:passwd|shadow)",
         r"(?i)/etc/(?:passwd|shadow|sudoers|hosts|group)|/proc/self/environ|\.ssh/|/root/|c:\\windows|\.\./\.\./",
     ),
     _row(
         "shell-destroy",
-        r"(?:[;|&`\n]|\$\(|&&|\|\|)\s*(?:sudo\s+)?(?:rm\s+-(?:[rR]f?|f[rR])[a-zA-Z]*\s+(?:--no-preserve-root\s+)?[/~*$]|mkfs(?:\.\w+)?\s+/dev/|dd\s+if=/dev/(?:zero|random|urandom)\s+of=/dev/[sh]d|chmod\s+-?R?\s*777\s+/|shutdown\s+-\w|del\s+/[fsq]\s|format\s+c:|chown\s+-R\s+\w+\s+/)|:\(\)\s*\{\s*:\|:\s*&\s*\}\s*;",
+        r"(?:[;|&`\n]|\$\(|&&|\|\|)\s*(?:sudo\s+)?(?:rm\s+-(?:[rR]f?|f[rR])[a-zA-Z]*\s+(?:--no-preserve-root\s+)?(?:[/~]?\*|[/~]/?(?:[\s;|&)'\"`]|\z)|\$HOME|/(?:bin|boot|etc|home|lib|root|sbin|sys|usr|var|opt)/?\*?(?:[\s;|&)'\"`]|\z))|mkfs(?:\.\w+)?\s+/dev/|dd\s+if=/dev/(?:zero|random|urandom)\s+of=/dev/[sh]d|chmod\s+-?R?\s*777\s+/|shutdown\s+-\w|del\s+/[fsq]\s|format\s+c:|chown\s+-R\s+\w+\s+/)|:\(\)\s*\{\s*:\|:\s*&\s*\}\s*;",
         r"rm\s+-|mkfs|dd\s+if=|chmod\s+-?R?\s*777|shutdown\s+-|del\s+/|format\s+c:|chown\s+-R|:\(\)",
     ),
     # a command behind the end of a value: "; whoami", "| id", "&& ls -la", "`id`", "$(whoami)"
@@ -134,15 +186,16 @@ _SHELL = (
         "shell-chained",
         rf"(?i)(?:^|[\w.'\")\]*])?\s*(?:^[\s*'\"]*(?:;|\|\|?|&&?|%0a|%0d|%3b|%7c|%26|\\n)|[\w.'\")*]\s*(?:;|\|\|?|&&?|%0a|%3b|%7c|%26)|；)\s*(?:/usr)?(?:/s?bin/)?{_RECON}\s*(?:[;&#>'\"\n]|\\n|\z)",
         r"(?i)(?:;|\||&|%0a|%0d|%3b|%7c|%26|\\n|；)\s*(?:/usr)?(?:/s?bin/)?(?:whoami|id|uname|ifconfig|ipconfig|netstat|hostname|ls|dir|pwd|ps|env|printenv|who|w|net|systeminfo|tasklist|ping|sleep|phpinfo|ver|set|echo|perl|python|php|nc|wget|curl|nslookup|dig|useradd|crontab)\b",
+        _behind_a_value,
     ),
     _row(
         "shell-substitution",
-        r"(?i)(?:\$\(|(?:^|[\w;|&='\"/])`|\$\{?@?\{?(?:print\(|system\()?|\{\$\{|<!--#exec\s+cmd=\")\s*(?:/usr)?(?:/s?bin/)?(?:curl\s+(?:-\w+\s+)*['\"]?(?:https?://|[\w.-]+\.\w{2,}/?|\d)|wget\s+(?:-\w+\s+)*['\"]?(?:https?://|[\w.-]+\.\w{2,}/)|whoami|id\s*[)`;]|uname\b|cat\s+/|nc\s+-|bash\s+-i|sleep\s*\(?\s*\d|rm\s+-rf|nslookup\s|ping\s+-|sleep\(hexdec|print\(system|system\(|printf\s+'\\x|get-content\s+c:|echo\s+\$\(|base64\s+-d|phpinfo|python3?\s+-c|eval\()",
+        r"(?i)(?:\$\(|(?:^|[\w;|&='\"/])`|\$\{?@?\{?(?:print\(|system\()?|\{\$\{|<!--#exec\s+cmd=\")\s*(?:/usr)?(?:/s?bin/)?(?:curl\s+(?:-\w+\s+)*['\"]?(?:https?://|[\w.-]+\.\w{2,}/?|\d)|wget\s+(?:-\w+\s+)*['\"]?(?:https?://|[\w.-]+\.\w{2,}/)|(?:whoami|id|uname)\b[^)`\n]{0,8}[)`]\.|cat\s+/|nc\s+-|bash\s+-i|sleep\s*\(?\s*\d|rm\s+-rf|nslookup\s|ping\s+-|sleep\(hexdec|print\(system|system\(|printf\s+'\\x|get-content\s+c:|echo\s+\$\(|base64\s+-d|phpinfo|python3?\s+-c|eval\()",
         r"(?i)(?:\$\(|`|\$\{|<!--#exec)[\s@{]*(?:/usr)?(?:/s?bin/)?(?:curl|wget|whoami|id|uname|cat|nc|bash|sleep|rm|nslookup|ping|print|system|get-content|echo|ls|base64|phpinfo|python|eval|cmd)|#exec",
     ),
     _row(
         "shell-fetch",
-        r"(?i)(?:[;|&`\n]|\$\(|&&|\|\||%0a|%3b|^\s*['\"*]*[|;&])\s*(?:sudo\s+)?(?:curl|wget|fetch|lwp-download|tftp|ftp|certutil|bitsadmin)\s[^\n|;&]{0,160}?(?:https?://\S*?(?:attacker|evil|malicious|crowdshield|burpcollab|interact|oast|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})|\|\s*(?:ba|z|da)?sh\b|-d\s*@|--data\s+@|-urlcache)|\b(?:curl|wget)\s[^\n|;]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b\s*(?:['\"`)]|\z|;)",
+        r"(?i)(?:[;|&`\n]|\$\(|&&|\|\||%0a|%3b|^\s*['\"*]*[|;&])\s*(?:sudo\s+)?(?:curl|wget|fetch|lwp-download|tftp|ftp|certutil|bitsadmin)\s[^\n|;&]{0,160}?(?:https?://\S*?(?:attacker|evil|malicious|crowdshield|burpcollab|interact|oast|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})|\|\s*(?:ba|z|da)?sh\b|-d\s*@|--data\s+@|-urlcache)|\b(?:curl|wget)\s[^\n|;]{0,160}?(?:attacker|evil|malicious|//\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})[^\n|;]{0,80}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b",
         r"(?i)(?:curl|wget|fetch|lwp-download|tftp|ftp|certutil|bitsadmin)\s",
     ),
     _row(
@@ -174,4 +227,10 @@ _SHELL = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*_SQL, *_SHELL)
+_WHOLE = (
+    Rule("sql-payload", "sql", r"(?s)\A.*\z", r"['\"#@(]|--|/\*|%[0-9a-fA-F]|&#|(?i:\b(?:and|or|union|order|group|exec|declare|select)\b|\b0x[0-9a-f]{8}|\d-(?:true|false))", check=_sql_payload),
+    Rule("sql-shell-payload", "sql", r"(?s)\A.*\z", r"[;|&`\\]|\$[({']|\(['\"]|\{\{|%[0-9a-fA-F]|%COMSPEC|<%=|<\?|<\{?cmd|<!--#", check=_shell_payload),
+)  # fmt: skip
+"""Texts that are nothing but a payload: a form's value, a tool's argument."""
+
+RULES: tuple[Rule, ...] = (*_SQL, *_SHELL, *_WHOLE)

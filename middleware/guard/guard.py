@@ -1,9 +1,11 @@
 """
 The input guard: one verdict for the texts of a request, whatever route or place they come from.
 
-Each text is read as it is and, where that differs, in its normalised form. What is found in either counts; masking is
-done on the text as it is, and a value that only the normalised form shows is refused instead, because no part of the
-original can be cut out for it.
+Each text is read as it is and, where they differ, in its normalised and decoded forms. What is found in any counts;
+masking is done on the text as it is, and a value that only another form shows is refused instead, because no part of
+the original can be cut out for it.
+
+Injections are found by rules, each sure of itself, and by a model that weighs the whole wording.
 """
 
 from collections import Counter
@@ -11,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from middleware.guard.decode import Form, forms
 from middleware.guard.masking import Placeholders, spans
 from middleware.guard.matcher import Hit, Matcher, of_kinds
+from middleware.guard.model import Model
 from middleware.guard.normalise import normalise
-from middleware.guard.rule import Kind
+from middleware.guard.rule import Kind, Rule
 from middleware.guard.rules import RULES
 
 Action = Literal["block", "mask", "flag", "off"]
@@ -31,6 +35,13 @@ _CODES: Mapping[Kind, Code] = {
 """In the order of precedence when several kinds are to be blocked: a refusal has one code."""
 
 _REASONS: Mapping[Kind, Reason] = {"injection": "prompt_injection", "secret": "secret", "pii": "pii", "sql": "sql"}
+
+
+LIKENESS = Rule("injection-model", "injection", "")
+"""What the model finds, under the name of a rule: it has no pattern and is in no matcher."""
+
+_JOINT = 240
+"""Characters of each end of a text that are read together with its neighbours'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +63,17 @@ class Report:
     hits: tuple[Hit, ...] = field(default=(), repr=False)
     """Values in the text as it is, with their places."""
     disguised: tuple[Hit, ...] = field(default=(), repr=False)
-    """
-    Values of the normalised form, if it shows one that the text as it is does not; places are in `normalise(text)`.
-    """
+    """Values of `form`, if that shows one that the text as it is does not."""
+    form: str = field(default="", repr=False)
+    """The last form of the text that shows such a value."""
 
     def masked(self, text: str) -> str:
         """
         The text of this report with its values replaced: all of a kind whose action is mask, else the first
-        `MAX_VALUES` of each rule. If a value is disguised, the normalised text, in which it can be.
+        `MAX_VALUES` of each rule. If a value is disguised, the form of the text in which it can be.
         """
         if self.disguised:
-            text = normalise(text)
+            text = self.form
         hits = self.disguised or self.hits
         return Placeholders.beside([text]).mask(text, hits) if hits else text
 
@@ -94,13 +105,16 @@ PASS = Verdict()
 
 class Guard:
     """
-    Decides by rules alone; no state, no I/O, time linear in the length of the texts.
+    Decides by rules and one file of weights; no state, no I/O after it is made, time linear in the length of the texts.
 
     An action per kind; "off" leaves that kind's rules out altogether. Raises `ValueError` for an unknown action and for
-    `mask` of injection or sql: there is no value to take out.
+    `mask` of injection or sql: there is no value to take out. Raises `ModelError` if there is to
+    be a model, none is given, and the file's cannot be used.
     """
 
-    def __init__(self, *, injection: Action, pii: Action, secrets: Action, sql: Action) -> None:
+    def __init__(
+        self, model: Model | None = None, /, *, injection: Action, pii: Action, secrets: Action, sql: Action
+    ) -> None:
         self._actions: Mapping[Kind, Action] = {"injection": injection, "secret": secrets, "pii": pii, "sql": sql}
         for kind, action in self._actions.items():
             if action not in get_args(Action):
@@ -110,34 +124,55 @@ class Guard:
         kinds: frozenset[Kind] = frozenset(kind for kind, action in self._actions.items() if action != "off")
         self._matcher = Matcher(of_kinds(RULES, kinds)) if kinds else None
         self._masked: frozenset[Kind] = frozenset(kind for kind in kinds if self._actions[kind] == "mask")
-        self._joins = "injection" in kinds
+        self._model = None if injection == "off" else model or Model.load()
 
-    def scan(self, text: str) -> Report:
-        """What the text holds, of the kinds that are not off. Raises `MatchError` rather than leave a text unread."""
+    def scan(self, text: str, *, threshold: float | None = None) -> Report:
+        """
+        What the text holds, of the kinds that are not off. Raises `MatchError` rather than leave a text unread.
+
+        `threshold`: of the model, for text of this origin; None is that of its file.
+        """
         if self._matcher is None:
             return _CLEAN
-        plain = self._matcher.hits(text, every=self._masked)
-        form = normalise(text)
-        if form is text:
-            return _report(plain, ()) if plain else _CLEAN
-        folded = self._matcher.hits(form, every=self._masked)
-        return _report(plain, folded) if plain or folded else _CLEAN
+        plain: list[Hit] = []
+        others: list[tuple[Form, list[Hit]]] = []
+        for form in forms(text):
+            if form.text is text:
+                plain = self._matcher.hits(text, every=self._masked)
+            elif not form.guess:
+                others.append((form, self._matcher.hits(form.text, every=self._masked)))
+            elif self._model is not None:
+                others.append((form, self._matcher.hits(form.text, only="injection")))
+        hits = [*plain, *(hit for _, found in others for hit in found)]
+        read = (Form(text), *(form for form, _ in others))
+        if not any(hit.rule.kind == "injection" for hit in hits) and any(
+            self._likely(form, threshold) for form in read
+        ):
+            plain.append(Hit(LIKENESS))
+        found = [(form, hits) for form, hits in others if hits]
+        return _report(plain, found) if plain or found else _CLEAN
 
-    def inspect(self, texts: Sequence[str]) -> Verdict:
+    def _likely(self, form: Form, threshold: float | None) -> bool:
+        return self._model is not None and self._model.finds(form.text, disguised=form.disguised, threshold=threshold)
+
+    def inspect(self, texts: Sequence[str], *, threshold: float | None = None) -> Verdict:
         """
         One verdict over all texts of a request. Raises `MatchError`.
 
-        Several texts are also read as one, for injection only: an attack cut in two is put together again by the model.
+        Several texts are also read as one, for injection only: an attack cut in two is put together again by the
+        provider's model. Of long texts, our model reads the ends.
         """
-        reports = [self.scan(text) for text in texts]
+        reports = [self.scan(text, threshold=threshold) for text in texts]
         joined: list[Hit] = []
         if (
             self._matcher is not None
-            and self._joins
+            and self._model is not None
             and len(texts) > 1
             and not any(report.injection for report in reports)
         ):
             joined = self._matcher.hits(normalise(" ".join(texts)), only="injection")
+            if not joined and self._likely(Form(normalise(_joints(texts))), threshold):
+                joined = [Hit(LIKENESS)]
         if not joined and all(report is _CLEAN for report in reports):
             return PASS
         return self._verdict(texts, reports, joined)
@@ -172,23 +207,30 @@ class Guard:
         return verdict("flag")
 
 
+def _joints(texts: Sequence[str]) -> str:
+    return " ".join(text if len(text) <= 2 * _JOINT else f"{text[:_JOINT]}\n{text[-_JOINT:]}" for text in texts)
+
+
 def _score(rules: int) -> float:
     return round(1.0 - 0.1**rules, 4)
 
 
-def _report(plain: Sequence[Hit], folded: Sequence[Hit]) -> Report:
-    hits = [*plain, *folded]
+def _report(plain: Sequence[Hit], others: Sequence[tuple[Form, Sequence[Hit]]]) -> Report:
+    """`plain` are hits in the text as it is, `others` those in its other forms."""
+    hits = [*plain, *(hit for _, found in others for hit in found)]
     values = tuple(hit for hit in plain if hit.start >= 0)
-    folded_values = [hit for hit in folded if hit.start >= 0]
     counts = _counts(values)
     disguised: tuple[Hit, ...] = ()
-    if folded_values:
+    text = ""
+    if any(hit.start >= 0 for _, found in others for hit in found):
         # Whether by a sign between its letters or by digits of another script: what shows up more often than before
         # was hidden.
-        shown = Counter(normalise(hit.value) for hit in values)
-        if any(count > shown[value] for value, count in Counter(hit.value for hit in folded_values).items()):
-            disguised = tuple(folded_values)
-        counts |= _counts(folded_values)
+        shown = Counter(form.text for hit in values for form in forms(hit.value) if not form.guess)
+        for form, found in others:
+            form_values = tuple(hit for hit in found if hit.start >= 0)
+            if any(count > shown[value] for value, count in Counter(hit.value for hit in form_values).items()):
+                disguised, text = form_values, form.text
+            counts |= _counts(form_values)
     rules = tuple(dict.fromkeys(hit.rule.id for hit in hits))
     kinds = frozenset(hit.rule.kind for hit in hits)
     return Report(
@@ -201,6 +243,7 @@ def _report(plain: Sequence[Hit], folded: Sequence[Hit]) -> Report:
         kinds=kinds,
         hits=values,
         disguised=disguised,
+        form=text,
     )
 
 

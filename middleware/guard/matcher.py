@@ -10,6 +10,7 @@ from itertools import islice
 
 import re2
 
+from middleware.guard.automaton import Automaton
 from middleware.guard.rule import CONTEXT, Kind, Rule
 
 _SET_MEMORY = 32 << 20
@@ -17,9 +18,6 @@ _SET_MEMORY = 32 << 20
 Bytes for the set's program and its states. RE2 discards states when they are full, so this bounds memory, not what
 is found.
 """
-
-_PATTERN_MEMORY = 8 << 20
-"""Bytes for one pattern, RE2's default: the largest counted repetitions here need half."""
 
 MAX_VALUES = 1_000
 """Values of one rule reported from one text, unless all are to be masked: a refusal needs no full count."""
@@ -62,14 +60,14 @@ class Matcher:
         options.max_mem = _SET_MEMORY
         options.log_errors = False
         self._set = re2.Set.SearchSet(options)
-        self._rules: list[list[tuple[Rule, re2._Regexp]]] = []
+        self._rules: list[list[tuple[Rule, Automaton]]] = []
         slots: dict[str, int] = {}
         for rule in rules:
             trigger = rule.trigger or rule.pattern
             if trigger not in slots:
                 slots[trigger] = self._set.Add(trigger)
                 self._rules.append([])
-            self._rules[slots[trigger]].append((rule, _compiled(rule)))
+            self._rules[slots[trigger]].append((rule, Automaton(rule.pattern)))
         # The end of the text always matches: an empty answer can only mean that RE2 gave up, which it says no other
         # way.
         self._sentinel = self._set.Add(r"\z")
@@ -97,21 +95,18 @@ class Matcher:
         return hits
 
 
-def _compiled(rule: Rule) -> "re2._Regexp":
-    options = re2.Options()
-    options.max_mem = _PATTERN_MEMORY
-    options.log_errors = False
-    return re2.compile(rule.pattern, options)
-
-
-def _located(rule: Rule, pattern: "re2._Regexp", data: bytes, text: str) -> Iterator[Hit]:
+def _located(rule: Rule, pattern: Automaton, data: bytes, text: str) -> Iterator[Hit]:
     once = rule.kind in ("injection", "sql")
     position, checks, ascii_only = 0, 0, len(data) == len(text)
     bytes_seen = chars_seen = 0
-    while (match := pattern.search(data, position)) is not None:
-        group = next((i for i in range(1, pattern.groups + 1) if match.start(i) >= 0), 0)
-        start, end = match.span(group)
-        value = data[start:end].decode("utf-8", "replace")
+
+    def piece(start: int, end: int) -> str:
+        return text[start:end] if ascii_only else data[start:end].decode("utf-8", "ignore")
+
+    while (spans := pattern.spans(data, position)) is not None:
+        first, last = spans[0]
+        start, end = next((span for span in spans[1:] if span[0] >= 0), spans[0])
+        value = piece(start, end)
         if rule.trim is not None:
             value = rule.trim(value)
             end = start + len(value.encode())
@@ -119,11 +114,7 @@ def _located(rule: Rule, pattern: "re2._Regexp", data: bytes, text: str) -> Iter
         if (
             rule.check is None
             or checks > MAX_CHECKS
-            or rule.check(
-                value,
-                data[max(0, start - CONTEXT) : start].decode("utf-8", "ignore"),
-                data[end : end + CONTEXT].decode("utf-8", "ignore"),
-            )
+            or rule.check(value, piece(max(0, start - CONTEXT), start), piece(end, end + CONTEXT))
         ):
             if once:
                 yield Hit(rule)
@@ -134,11 +125,11 @@ def _located(rule: Rule, pattern: "re2._Regexp", data: bytes, text: str) -> Iter
                 chars_seen += len(data[bytes_seen:start].decode("utf-8"))
                 bytes_seen = start
                 yield Hit(rule, chars_seen, chars_seen + len(value), value)
-            position = max(end, match.start() + 1)
-        elif match.end() - match.start() <= _SHORT and data[match.start() : match.start() + 1].isdigit():
-            position = match.start() + 1
+            position = max(end, first + 1)
+        elif last - first <= _SHORT and data[first : first + 1].isdigit():
+            position = first + 1
         else:
-            position = match.end()
+            position = max(last, first + 1)
         if position > len(data):
             return
 

@@ -59,7 +59,7 @@ def upper(size: int) -> str:
         ("github", "github_pat_" + drawn(82)),
         ("gitlab", "glpat-" + drawn(20)),
         ("npm", "npm_" + drawn(36)),
-        ("pypi", "pypi-" + drawn(80)),
+        ("pypi", "pypi-" + drawn(160)),
         # clouds
         ("aws-access-key", "AKIA" + upper(16)),
         ("aws-access-key", "ASIA" + upper(16)),
@@ -104,6 +104,8 @@ def test_keys_by_shape(rule: str, key: str) -> None:
         'password = "Tr0ub4dor&3x"',
         "my password is Xk9#mP2$vL",
         "heroku_api_key = " + hexadecimal(32),
+        "squarespace token = 3b84da85-7509-b294-e2e0-0d448a01c5b1",
+        "lobKey = test_pub_" + hexadecimal(31),
         # addresses and headers
         "postgres://admin:s3cr3tPw9@db.example.com:5432/app",
         "https://bob:hunter2x@example.com/",
@@ -140,6 +142,20 @@ def test_values_by_name(text: str) -> None:
         "secret_length = X25519.secret_length",
         "the key is in the door and the token is on the table",
         "risk-assessment-of-the-year-2024",
+        # typed by hand, cut short, or nothing in the frame
+        "sk-ant-api03-" + "abc123xyz-456def789ghij-klmnopqrstuvwx-3456yza789bcde",
+        "glpat-" + "helloWorld0123456789",
+        "glc_" + "1" * 42 + "=",
+        "token: xoxp-572370529330-573807301142-572331691188-################",
+        "AccountKey=" + "x" * 86 + "==",
+        "...6wqX6fNUXA/rYqRvfQ+" + "EZTK" + drawn(54) + "23lkqbbDWep95C...",
+        "-----BEGIN PRIVATE " + "KEY-----\nanything\n-----END PRIVATE KEY-----",
+        'const name = "id-Gost28147-89-None-KeyMeshing"',
+        '<TAR key="REF_ID_923.properties" value="/opts/config/alias/"/>',
+        'curl --user "username:password" https://example.com',
+        # what only begins like one
+        "glagent-" + drawn(20),
+        "sgp_" + "78Ad84a5B6e8A2fE5B_4085FB0ccaDDd29DB66Fd7F",
     ],
 )
 def test_no_secret(text: str) -> None:

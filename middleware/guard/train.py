@@ -1,0 +1,203 @@
+"""
+Makes `injection.model`: `python -m middleware.guard.train DATA [FILE]`, a minute on one core.
+
+DATA is a folder of JSON lines: records of `text`, `label` ("attack" or "benign"), `source` and `kind`. Those of
+`corpus` are added. The same data, seed and versions of Python and numpy give the same file.
+
+Logistic regression by AdaGrad (Duchi et al. 2011) on the forms a reader would see: of an attack the last form, of a
+harmless text every form, so that an encoded text as such is no attack. The threshold comes from texts of sources that
+the model of their fold was not trained on.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from middleware.guard import corpus
+from middleware.guard.decode import forms
+from middleware.guard.features import SIZE, SPEC, grams, prepare
+from middleware.guard.model import WEIGHTS, Header, Model
+
+SEED = 20_250_601
+
+VERSION = 1
+
+_INJECTIONS = ("injection.jsonl", "obfuscated.jsonl")
+"""Files whose attacks are injections. Attacks of the others are another check's, and neither one nor the other here."""
+
+_OTHERS = ("sqlcmd.jsonl", "secrets.jsonl", "pii.jsonl", "moderation.jsonl")
+
+_READ = 2_400
+"""Characters of a text that are learned from."""
+
+_MADE = 14_000
+"""Texts drawn of each kind of `corpus`."""
+
+_EPOCHS, _BATCH, _RATE, _DECAY = 3, 128, 0.2, 1e-5
+
+FALSE_ALARMS = 0.008
+"""Of harmless texts from sources left out: below what is wanted (1 %)."""
+
+DISGUISED_FALSE_ALARMS = 0.05
+"""Of the same texts, were all of them disguised. Few are, by definition of `decode.DISGUISES`."""
+LEAST_THRESHOLD, LARGEST_MARGIN = 3.0, 0.8
+"""
+Short everyday prompts are rarer in the data than in life: below this threshold "something harmful" was flagged, and by
+a larger margin words that only look disguised were.
+"""
+
+FOLDS: tuple[tuple[str, ...], ...] = (
+    ("ai-seclists", "presidio-research-v2"),
+    ("neuralchemy", "fuzzdb"),
+    ("inthewild-verazuo", "self-reminder-itw", "compass-zh", "garak", "gpteacher-roleplay", "sqlglot-fixtures"),
+    ("cyberseceval", "tldr-pages", "davidson"),
+    ("mt-bench", "self-instruct", "awesome-chatgpt-prompts", "bipia", "gitleaks", "openai-moderation"),
+)  # fmt: skip
+"""Sources left out together, by how their names begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    text: str = ""
+    attack: bool = False
+    source: str = ""
+    kind: str = ""
+    language: str = "en"
+
+
+def read(folder: Path) -> list[Example]:
+    """All examples of the folder that say something of injections."""
+    examples = []
+    for name in (*_INJECTIONS, *_OTHERS):
+        for line in (folder / name).read_text("utf-8").split("\n"):
+            if not line:
+                continue
+            record = json.loads(line)
+            attack = record["label"] == "attack"
+            if attack and name in _OTHERS:
+                continue
+            source = record["source"].removeprefix("obf:")
+            kind = f"{record['kind']}/{record['sub']}" if name == "obfuscated.jsonl" else record["kind"]
+            examples.append(Example(record["text"], attack, source, kind, record.get("lang", "en")))
+    return examples
+
+
+def made(seed: int = SEED) -> list[Example]:
+    """Examples of this project's own, and of Python's documentation."""
+    return [
+        *(Example(text, True, "made", "made-attack") for text in corpus.attacks(_MADE, seed)),
+        *(Example(text, False, "made", "made-trigger-words") for text in corpus.harmless(_MADE, seed + 1)),
+        *(Example(text, False, "made", "made-documentation") for text in dict.fromkeys(corpus.documentation())),
+    ]
+
+
+def seen(example: Example) -> Iterator[str]:
+    """The forms of an example to be learned."""
+    texts = [form.text for form in forms(example.text[:_READ])]
+    yield from texts[-1:] if example.attack else texts
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The forms of examples as features: `owners[i]` is the number of the example that form i is of."""
+
+    buckets: Sequence[NDArray[np.intp]]
+    attack: NDArray[np.bool_]
+    owners: NDArray[np.intp]
+
+
+def counted(examples: Sequence[Example]) -> Counted:
+    rows = [
+        (grams(f"{prepare(text)[:_READ]} ").buckets, i) for i, example in enumerate(examples) for text in seen(example)
+    ]
+    owners = np.array([i for _, i in rows])
+    return Counted([b for b, _ in rows], np.array([examples[i].attack for _, i in rows]), owners)
+
+
+def fit(data: Counted, use: NDArray[np.bool_], seed: int = SEED) -> Model:
+    """A model of the forms in `use` (shape of `owners`); its threshold is still 0."""
+    random = np.random.default_rng(seed)
+    weights, bias = np.zeros(SIZE), 0.0
+    squares, bias_squares = np.full(SIZE, 1e-3), 1e-3
+    rows = np.flatnonzero(use)
+    target = data.attack.astype(np.float64)
+    roots = np.array([1 / np.sqrt(max(len(buckets), 24)) for buckets in data.buckets])
+    for _ in range(_EPOCHS):
+        random.shuffle(rows)
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            buckets = np.concatenate([data.buckets[i] for i in batch])
+            row = np.repeat(np.arange(len(batch)), [len(data.buckets[i]) for i in batch])
+            scores = np.bincount(row, weights[buckets], minlength=len(batch)) * roots[batch] + bias
+            errors = 1 / (1 + np.exp(-scores)) - target[batch]
+            slopes = np.bincount(buckets, (errors * roots[batch])[row], minlength=SIZE)
+            hit = np.flatnonzero(slopes)
+            steps = slopes[hit] + _DECAY * len(batch) * weights[hit]
+            squares[hit] += steps * steps
+            weights[hit] -= _RATE * steps / np.sqrt(squares[hit])
+            bias_squares += errors.sum() ** 2
+            bias -= _RATE * errors.sum() / np.sqrt(bias_squares)
+    return _quantised(weights, bias)
+
+
+def _quantised(weights: NDArray[np.float64], bias: float) -> Model:
+    """Weights as signed bytes. The largest few are cut: they are a thousandth, and would cost the others precision."""
+    scale = float(np.quantile(np.abs(weights), 0.999)) / 127
+    small = np.clip(np.rint(weights / scale), -127, 127).astype(np.int8)
+    digest = hashlib.sha256(small.tobytes()).hexdigest()
+    return Model(Header(VERSION, SPEC, "", "", scale, float(bias), 0.0, 0.0, digest), small)
+
+
+def left_out(examples: Sequence[Example], fold: Collection[str]) -> NDArray[np.bool_]:
+    return np.array([example.source.startswith(tuple(fold)) for example in examples])
+
+
+def cross_fitted(examples: Sequence[Example], data: Counted) -> Iterator[tuple[NDArray[np.bool_], Model]]:
+    """For each fold: which examples were left out, and the model of all others."""
+    for fold in FOLDS:
+        out = left_out(examples, fold)
+        yield out, fit(data, ~out[data.owners])
+
+
+def calibrated(model: Model, scores: NDArray[np.float64]) -> Model:
+    """With the threshold that the scores of harmless texts from sources left out give."""
+    threshold = max(LEAST_THRESHOLD, float(np.quantile(scores, 1 - FALSE_ALARMS)))
+    margin = min(LARGEST_MARGIN, threshold - float(np.quantile(scores, 1 - DISGUISED_FALSE_ALARMS)))
+    return replace(model, header=replace(model.header, threshold=threshold, margin=margin))
+
+
+def harmless_scores(examples: Sequence[Example], out: NDArray[np.bool_], model: Model) -> NDArray[np.float64]:
+    """Of the harmless texts that were left out, each the largest of its forms'."""
+    texts = [example.text for example, left in zip(examples, out, strict=True) if left and not example.attack]
+    return np.array([max(model.score(form.text) for form in forms(text)) for text in texts])
+
+
+def train(folder: Path) -> Model:
+    examples = [*read(folder), *made()]
+    data = counted(examples)
+    scores = np.concatenate([harmless_scores(examples, out, model) for out, model in cross_fitted(examples, data)])
+    model = calibrated(fit(data, np.ones(len(data.owners), dtype=bool)), scores)
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(f"{example.attack}\t{example.text}\n".encode("utf-8", "replace"))
+    trained = datetime.now(UTC).date().isoformat()
+    return replace(model, header=replace(model.header, trained=trained, data=digest.hexdigest()))
+
+
+def save(model: Model, path: Path) -> None:
+    path.write_bytes(json.dumps(asdict(model.header)).encode() + b"\n" + model.weights.tobytes())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit(f"usage: python -m middleware.guard.train DATA [{WEIGHTS.name}]")
+    result = train(Path(sys.argv[1]))
+    save(result, Path(sys.argv[2]) if len(sys.argv) == 3 else WEIGHTS)
+    sys.stdout.write(json.dumps(asdict(result.header), indent=1) + "\n")
