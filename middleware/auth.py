@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middleware.address import ClientAddress
-from middleware.record import RECORD, Decision
+from middleware.record import RECORD, Decision, Outcome
 from middleware.refusal import Refusal
 from middleware.scope import PRINCIPAL, Principal
 
@@ -18,11 +18,16 @@ UNAUTHORIZED = Refusal(
 """One body for every reason, so that nobody learns which of their guesses came close."""
 _AMBIGUOUS = Refusal(400, "ambiguous_key", "two different API keys in one request")
 _FORBIDDEN = Refusal(403, "forbidden", "this key may not do that")
+_UNAVAILABLE = Refusal(503, "unavailable", "the store of keys does not answer", {"Retry-After": "1"})
+
+
+class KeysUnavailable(Exception):
+    """The store did not answer, so nobody can tell whose key this is."""
 
 
 class KeyStore(Protocol):
     async def find(self, key: bytes) -> Principal | None:
-        """Whose key this is. Compares digests in constant time."""
+        """Whose key this is. Compares digests in constant time. Raises `KeysUnavailable`."""
         ...
 
 
@@ -37,8 +42,9 @@ class AuthMiddleware:
     Answer 401 to a caller without a valid key, 403 to one without the needed rights.
 
     Reads `X-API-Key`, `Authorization: Bearer` and, if named, one more header; two different keys are 400. Puts
-    PRINCIPAL. `required="optional"` lets a request without any key pass as nobody. With `failures`, an address that
-    sends wrong keys too fast gets 429 for further wrong ones; a valid key from there still works.
+    PRINCIPAL. `required="optional"` lets a request without any key pass as nobody; `scope` is the group of routes that
+    a key must be made for, if it was made for some only. 503 when the store cannot tell. With `failures`, an address
+    that sends wrong keys too fast gets 429 for further wrong ones; a valid key from there still works.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class AuthMiddleware:
         *,
         keys: KeyStore,
         required: Literal["optional", "key", "admin"] = "key",
+        scope: str | None = None,
         header_name: str = "Authorization",
         failures: FailureLimit | None = None,
         address: ClientAddress | None = None,
@@ -56,6 +63,7 @@ class AuthMiddleware:
         self.app = app
         self.keys = keys
         self.required = required
+        self.scope = scope
         self.failures = failures
         self.address = address or ClientAddress()
         self._headers = frozenset({b"x-api-key", b"authorization", header_name.lower().encode("ascii")})
@@ -73,12 +81,16 @@ class AuthMiddleware:
         if key is None and self.required == "optional":
             await self.app(scope, receive, send)
             return
-        principal = await self.keys.find(key) if key and len(key) <= MAX_KEY_BYTES else None
+        try:
+            principal = await self.keys.find(key) if key and len(key) <= MAX_KEY_BYTES else None
+        except KeysUnavailable:
+            await self._refuse(_UNAVAILABLE, "store_unavailable", scope, receive, send)
+            return
         if principal is None:
             reason = "missing_key" if key is None else "invalid_key"
             await self._refuse(await self._unauthorized(scope, reason), reason, scope, receive, send)
             return
-        if self.required == "admin" and not principal.admin:
+        if not self._may(principal):
             await self._refuse(_FORBIDDEN, "forbidden", scope, receive, send)
             return
 
@@ -88,6 +100,11 @@ class AuthMiddleware:
             record.key_id = principal.key_id
             record.decisions.append(Decision("auth", "pass"))
         await self.app(scope, receive, send)
+
+    def _may(self, principal: Principal) -> bool:
+        if self.required == "admin" and not principal.admin:
+            return False
+        return self.scope is None or principal.scopes is None or self.scope in principal.scopes
 
     def _presented(self, scope: Scope) -> set[bytes]:
         """The different keys in the request. An `Authorization` that is not Bearer presents an empty, invalid key."""
@@ -113,5 +130,6 @@ class AuthMiddleware:
     async def _refuse(self, refusal: Refusal, reason: str, scope: Scope, receive: Receive, send: Send) -> None:
         record = RECORD.get(scope)
         if record is not None:
-            record.decisions.append(Decision("auth", "block", reason))
+            outcome: Outcome = "error" if refusal is _UNAVAILABLE else "block"
+            record.decisions.append(Decision("auth", outcome, reason))
         await refusal(scope, receive, send)

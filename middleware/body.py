@@ -68,7 +68,7 @@ class BodyMiddleware:
 
     Calls `parse` with the parsed JSON (it raises `InvalidBody`) and puts the result under PROMPT. Inward, `receive`
     replays the prompt's own bytes once, never the caller's spelling, and then the client's messages. A body that comes
-    in more slowly than `timeout_s` seconds in all is 408.
+    in more slowly than `timeout_s` seconds in all is 408. With `optional` no body is as good as `{}`.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class BodyMiddleware:
         parse: Callable[[Any], Prompt] = JsonBody.parse,
         max_bytes: int = 1024 * 1024,
         timeout_s: float = 30.0,
+        optional: bool = False,
     ) -> None:
         if max_bytes < 1 or timeout_s <= 0:
             raise ValueError("max_bytes must be at least 1 and timeout_s positive")
@@ -85,6 +86,7 @@ class BodyMiddleware:
         self.parse = parse
         self.max_bytes = max_bytes
         self.timeout_s = timeout_s
+        self.optional = optional
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -103,7 +105,7 @@ class BodyMiddleware:
             await self._refuse(body, scope, receive, send)
             return
         try:
-            prompt = self.parse(loads(body))
+            prompt = self.parse(loads(body or b"{}" if self.optional else body))
         except InvalidJSON as error:
             await self._refuse(Refusal(400, "bad_request", str(error)), scope, receive, send)
         except InvalidBody as error:

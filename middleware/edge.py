@@ -1,19 +1,21 @@
 """The edge: what is no clean HTTP request for JSON goes no further."""
 
 import re
+from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from middleware.record import RECORD, Decision
-from middleware.refusal import Refusal, body_too_large, closing
+from middleware.refusal import DIALECT, PLAIN, Dialect, Refusal, body_too_large, closing
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADER_FIELDS = 100
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 """RFC 9110, 7.2: uri-host and an optional port, without the sub-delims that only confuse parsers."""
-_ALIAS = re.compile(rb"//|%2[ef]|%5c|%00|\\|/\.\.?(?:/|$)", re.IGNORECASE)
-"""Spellings of a path that some parser would fold into another path."""
+_ALIAS = re.compile(rb"//|%2[ef]|%5c|%[01][0-9a-f]|%7f|\\|/\.\.?(?:/|$)", re.IGNORECASE)
+"""Spellings of a path that some parser would fold into another path, and control characters."""
+_ENCODED_SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _JSON = re.compile(rb'application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -30,14 +32,25 @@ class EdgeMiddleware:
 
     400 for ambiguous framing (RFC 9112, 6.3) and hosts, 404 for alias spellings of a path, 413 for a declared length
     above `max_body_bytes`, 415 for anything but JSON without a content coding, 431 for too many or too large headers.
+    Below the paths of `names_below` the rest is a name, in which a slash may be encoded. `dialect_of` tells in which
+    dialect a path is refused, as the route is not known yet.
     Adds `X-Content-Type-Options` and, unless the answer has its own, `Cache-Control` and `Vary`.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        names_below: Sequence[str] = (),
+        dialect_of: Callable[[str], Dialect] = lambda _: PLAIN,
+    ) -> None:
         if max_body_bytes < 1:
             raise ValueError("max_body_bytes must be at least 1")
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self.dialect_of = dialect_of
+        self.names_below = tuple(path.encode() for path in names_below)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,6 +69,7 @@ class EdgeMiddleware:
         if refusal is None:
             await self.app(scope, receive, send_with_headers)
             return
+        DIALECT.put(scope, self.dialect_of(scope["path"]))
         record = RECORD.get(scope)
         if record is not None:
             record.decisions.append(Decision("edge", "block", refusal.code))
@@ -79,7 +93,8 @@ class EdgeMiddleware:
         path = scope.get("raw_path") or scope["path"].encode()
         if not path.startswith(b"/"):
             return closing(400, "bad_request", "the request target must be a path")
-        if _ALIAS.search(path):
+        spelling = _ENCODED_SLASH.sub(b"/", path) if path.startswith(self.names_below) else path
+        if _ALIAS.search(spelling):
             return Refusal(404, "not_found", "not found")
 
         return self._body_refusal(scope["method"], fields)

@@ -1,5 +1,6 @@
 """The layer that looks at what a request says before anyone acts on it."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -52,6 +53,9 @@ _MESSAGES: Mapping[str, str] = {
     "sql_injection": "the text contains an SQL or command injection",
 }
 
+LONG = 8_192
+"""Characters of all texts above which they are inspected in a thread: others' requests must not wait for them."""
+
 MASKED: ScopeKey[Mapping[str, str]] = ScopeKey("masked", put_by="InputGuardMiddleware")
 """Placeholders of this request and what they stand for. Whoever writes the answer puts the originals back."""
 
@@ -60,8 +64,8 @@ class InputGuardMiddleware:
     """
     Refuse or mask texts that try to override instructions or carry personal data, secrets, SQL or shell injections.
 
-    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED. A guard that raises gave no verdict: 503, and
-    the endpoint is not called.
+    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED; a value that cannot be is refused. A guard
+    that raises gave no verdict: 503, and the endpoint is not called.
     """
 
     def __init__(self, app: ASGIApp, *, guard: TextGuard) -> None:
@@ -76,20 +80,31 @@ class InputGuardMiddleware:
         prompt = PROMPT.require(scope)
         record = RECORD.get(scope)
         try:
-            verdict = self.guard.inspect(prompt.texts)
+            if sum(map(len, prompt.texts)) > LONG:
+                verdict = await asyncio.to_thread(self.guard.inspect, prompt.texts)
+            else:
+                verdict = self.guard.inspect(prompt.texts)
+            outcome, code = verdict.outcome, verdict.code
         except Exception as error:
             log.error("the input guard gave no verdict: %s", type(error).__name__)
             if record is not None:
                 record.decisions.append(Decision("input_guard", "error", "no_verdict"))
             await _NO_VERDICT(scope, receive, send)
             return
+        masked = None
+        if outcome == "mask":
+            try:
+                masked = prompt.with_texts(verdict.texts)
+            except ValueError:
+                # Where a placeholder cannot stand, the value cannot pass either.
+                outcome, code = "block", "secret_detected" if "secret" in verdict.reasons else "pii_detected"
         if record is not None:
             for reason in verdict.reasons or ("",):
-                record.decisions.append(Decision("input_guard", verdict.outcome, reason, tuple(verdict.rules)))
-        if verdict.code is not None:
-            await screened(verdict.code, _MESSAGES[verdict.code])(scope, receive, send)
+                record.decisions.append(Decision("input_guard", outcome, reason, tuple(verdict.rules)))
+        if code is not None:
+            await screened(code, _MESSAGES[code])(scope, receive, send)
             return
-        if verdict.outcome == "mask":
-            PROMPT.put(scope, prompt.with_texts(verdict.texts))
+        if masked is not None:
+            PROMPT.put(scope, masked)
             MASKED.put(scope, verdict.replacements)
         await self.app(scope, receive, send)

@@ -1,5 +1,6 @@
 """The layer that lets metrics see every request, whatever became of it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,11 +15,11 @@ class Observer(Protocol):
 
 
 class MetricsMiddleware:
-    """Hand the RECORD of each request to an observer once it is over: answered, refused, crashed or left."""
+    """Hand the RECORD of each request to every observer once it is over: answered, refused, crashed or left."""
 
-    def __init__(self, app: ASGIApp, *, observer: Observer) -> None:
+    def __init__(self, app: ASGIApp, *, observers: Sequence[Observer]) -> None:
         self.app = app
-        self.observer = observer
+        self.observers = tuple(observers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,4 +28,6 @@ class MetricsMiddleware:
         try:
             await self.app(scope, receive, send)
         finally:
-            self.observer.observe(RECORD.require(scope))
+            record = RECORD.require(scope)
+            for observer in self.observers:
+                observer.observe(record)

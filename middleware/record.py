@@ -10,11 +10,12 @@ from typing import Literal, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from middleware.refusal import DIALECT, PLAIN
 from middleware.scope import ScopeKey
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-Layer = Literal["edge", "auth", "rate_limit", "body", "input_guard", "safety"]
+Layer = Literal["edge", "auth", "rate_limit", "body", "input_guard", "safety", "output"]
 Outcome = Literal["pass", "flag", "mask", "block", "error", "off"]
 
 
@@ -32,10 +33,17 @@ class Decision:
 
 
 class Attempt(Protocol):
-    """One call to one target, as the endpoint reports it. `latency_s` in seconds."""
+    """
+    One call to one target, as the endpoint reports it; `model` as the provider says, `asked` as it was asked for.
+
+    `latency_s` and `first_s`, until the answer began, in seconds.
+    """
 
     @property
     def service(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
 
     @property
     def status(self) -> str: ...
@@ -45,6 +53,12 @@ class Attempt(Protocol):
 
     @property
     def latency_s(self) -> float: ...
+
+    @property
+    def asked(self) -> str: ...
+
+    @property
+    def first_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +89,12 @@ class Record:
     decisions: list[Decision] = field(default_factory=list)
     attempts: Sequence[Attempt] = ()
     served: list[Served] = field(default_factory=list)
+    unheard: Served | None = None
+    """An answer whose end was not heard, as the caller left or it broke off: what is known or estimated of it."""
     upstream_s: float = 0.0
     classifier_s: float = 0.0
+    watched: set[Layer] = field(default_factory=set)
+    """Layers that judge the answer while it is being sent: each owes its decision at the end."""
     skipped_events: int = 0
     """Events of a provider's stream that could not be read."""
     first_token_s: float | None = None
@@ -93,8 +111,9 @@ class RecordMiddleware:
     """
     Give every request an id and a record.
 
-    Puts RECORD. Adds `X-Request-ID` (the caller's own if it is well formed) and `X-Gateway-Overhead-Ms`: the time from
-    arrival to the first byte of the answer, less the time spent waiting for providers and classifiers.
+    Puts RECORD. Adds `X-Request-ID` (the caller's own if it is well formed, under every name the route's API has for
+    it) and `X-Gateway-Overhead-Ms`: the time from arrival to the first byte of the answer, less the time spent waiting
+    for providers and classifiers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -112,9 +131,10 @@ class RecordMiddleware:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 overhead_ms = record.own_s(time.perf_counter()) * 1000
+                id = record.request_id.encode()
                 message["headers"] = [
                     *message.get("headers", ()),
-                    (b"x-request-id", record.request_id.encode()),
+                    *((name, id) for name in (DIALECT.get(scope) or PLAIN).request_id_names),
                     (b"x-gateway-overhead-ms", b"%.2f" % overhead_ms),
                 ]
             await send(message)

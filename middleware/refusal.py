@@ -19,6 +19,8 @@ Code = Literal[
     "ambiguous_key",
     "unauthorized",
     "forbidden",
+    "model_not_allowed",
+    "conflict",
     "not_found",
     "method_not_allowed",
     "body_too_large",
@@ -35,6 +37,11 @@ Code = Literal[
     "upstream_error",
     "unavailable",
     "timeout",
+    "model_not_found",
+    "unsupported_parameter",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "budget_exceeded",
 ]
 
 _SCREENED: frozenset[Code] = frozenset(
@@ -45,27 +52,33 @@ _SCREENED: frozenset[Code] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One invalid place of a body: `loc` as in `("prompt",)`, `type` as in pydantic's error types."""
+    """One invalid place of a body or of the query: `loc` as in `("prompt",)`, `type` as in pydantic's error types."""
 
     loc: tuple[str | int, ...]
     msg: str
     type: str
+    where: Literal["body", "query"] = "body"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`message` never holds what the caller sent. `fields` only with `validation_error`."""
+    """
+    `message` never holds what the caller sent. `fields` only with `validation_error`; `param` names the one field that
+    another error is about. `written`: the endpoint's own body, in place of the dialect's.
+    """
 
     status: int
     code: Code
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: Sequence[FieldError] = ()
+    param: str | None = None
+    written: object = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the refusal as an ASGI response."""
         dialect = DIALECT.get(scope) or PLAIN
-        body = orjson.dumps(dialect.body(self))
+        body = orjson.dumps(dialect.body(self) if self.written is None else self.written)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": dialect.status(self), "headers": headers})
@@ -87,7 +100,10 @@ def body_too_large(max_bytes: int) -> Refusal:
 
 
 class Dialect(Protocol):
-    """One API's way to write an error."""
+    """One API's way to write an error. `request_id_names`: the headers in which its clients look for the id."""
+
+    @property
+    def request_id_names(self) -> Sequence[bytes]: ...
 
     def status(self, refusal: Refusal) -> int: ...
 
@@ -97,12 +113,14 @@ class Dialect(Protocol):
 class PlainDialect:
     """`{"detail": "…"}`, and for validation FastAPI's list of `loc`, `msg`, `type`."""
 
+    request_id_names = (b"x-request-id",)
+
     def status(self, refusal: Refusal) -> int:
         return refusal.status
 
     def body(self, refusal: Refusal) -> object:
         if refusal.fields:
-            return {"detail": [{"loc": ["body", *f.loc], "msg": f.msg, "type": f.type} for f in refusal.fields]}
+            return {"detail": [{"loc": [f.where, *f.loc], "msg": f.msg, "type": f.type} for f in refusal.fields]}
         if refusal.code in _SCREENED:
             return {"detail": f"{refusal.code}: {refusal.message}"}
         return {"detail": refusal.message}
@@ -110,6 +128,8 @@ class PlainDialect:
 
 class OpenAIDialect:
     """`{"error": {"message", "type", "param", "code"}}` (OpenAI's OpenAPI document, schema Error)."""
+
+    request_id_names = (b"x-request-id",)
 
     _TYPES: Mapping[int, str] = {
         401: "invalid_request_error",
@@ -124,24 +144,70 @@ class OpenAIDialect:
     _CODES: Mapping[str, str | None] = {
         "unauthorized": "invalid_api_key",
         "rate_limited": "rate_limit_exceeded",
-        "validation_error": "invalid_value",
         "bad_request": None,
+    }
+    _FIELD_CODES: Mapping[str, str] = {
+        "missing": "missing_required_parameter",
+        "forbidden": "unsupported_parameter",
+        "extra_forbidden": "unknown_parameter",
     }
 
     def status(self, refusal: Refusal) -> int:
         return 400 if refusal.status == 422 else refusal.status
 
     def body(self, refusal: Refusal) -> object:
-        param = ".".join(map(str, refusal.fields[0].loc)) if refusal.fields else None
-        message = f"{param}: {refusal.fields[0].msg}" if refusal.fields else refusal.message
-        return {
-            "error": {
-                "message": message,
-                "type": self._TYPES.get(refusal.status, "invalid_request_error"),
-                "param": param,
-                "code": self._CODES.get(refusal.code, refusal.code),
-            }
-        }
+        param, message, code = refusal.param, refusal.message, self._CODES.get(refusal.code, refusal.code)
+        if refusal.fields:
+            field = refusal.fields[0]
+            param = _path(field.loc) or None
+            message = f"{param}: {field.msg}" if param else field.msg
+            wrong_type = "invalid_type" if field.type.endswith("_type") else "invalid_value"
+            code = self._FIELD_CODES.get(field.type, wrong_type)
+        kind = self._TYPES.get(refusal.status, "invalid_request_error")
+        if refusal.code == "insufficient_quota":
+            kind = "insufficient_quota"
+        return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+class AnthropicDialect:
+    """`{"type": "error", "error": {"type", "message"}}` (Claude API reference, errors)."""
+
+    request_id_names = (b"x-request-id", b"request-id")
+
+    _TYPES: Mapping[int, str] = {
+        401: "authentication_error",
+        402: "billing_error",
+        403: "permission_error",
+        404: "not_found_error",
+        413: "request_too_large",
+        429: "rate_limit_error",
+        500: "api_error",
+        502: "api_error",
+        503: "overloaded_error",
+        504: "timeout_error",
+    }
+
+    def status(self, refusal: Refusal) -> int:
+        return 400 if refusal.status == 422 else refusal.status
+
+    def body(self, refusal: Refusal) -> object:
+        message = refusal.message
+        if refusal.fields:
+            field = refusal.fields[0]
+            place = _path(field.loc)
+            message = f"{place}: {field.msg}" if place else field.msg
+        elif refusal.code in _SCREENED:
+            message = f"{refusal.code}: {message}"
+        kind = self._TYPES.get(refusal.status, "invalid_request_error")
+        return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    """`messages[0].content`, as OpenAI writes the place of a parameter."""
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".")
 
 
 PLAIN = PlainDialect()

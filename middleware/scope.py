@@ -10,6 +10,8 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from starlette.types import Scope
 
+from middleware.limits import UNLIMITED, Limits
+
 T = TypeVar("T")
 
 
@@ -39,11 +41,24 @@ class ScopeKey(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking. `key_id` is ours, never text of the caller."""
+    """
+    Who is asking. `key_id` is ours, never text of the caller; so is `tenant`.
+
+    `scopes` name the groups of routes that the key may use, None: all that need no admin. `allowed_models` are the
+    models it may ask for, as the caller writes them, None: all; what `tenant_models` leave out it may not ask for
+    either. `limits` are the key's own, `tenant_limits` hold for
+    all keys of the tenant together.
+    """
 
     key_id: str
     tenant: str = "default"
     admin: bool = False
+    scopes: frozenset[str] | None = None
+    allowed_models: frozenset[str] | None = None
+    tenant_models: frozenset[str] | None = None
+    policy: str = "default"
+    limits: Limits = UNLIMITED
+    tenant_limits: Limits = UNLIMITED
 
 
 class Prompt(Protocol):
@@ -51,7 +66,8 @@ class Prompt(Protocol):
     A parsed body, as the screening layers see it.
 
     `texts` are all places a human or a model could have written to, in a fixed order; `with_texts` returns the same
-    body with those places replaced (same order, same number); `to_bytes` is the JSON to hand to whoever reads the body
+    body with those places replaced (same order, same number) and raises `ValueError` where the body would no longer be
+    sound; `to_bytes` is the JSON to hand to whoever reads the body
     again; `units` is how many requests it is worth to the rate limiter.
     """
 

@@ -23,6 +23,11 @@ class StaticKeys:
                 raise ValueError("a key must not be empty")
             self._principals.setdefault(self._digest(key.encode()), principal)
 
+    @property
+    def principals(self) -> tuple[Principal, ...]:
+        """Whose keys there are, each once."""
+        return tuple(dict.fromkeys(self._principals.values()))
+
     async def find(self, key: bytes) -> Principal | None:
         """Compare with every digest in constant time: how long it takes says nothing about how close a guess was."""
         digest = self._digest(key)

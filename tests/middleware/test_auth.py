@@ -4,7 +4,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middleware.address import ClientAddress
-from middleware.auth import AuthMiddleware
+from middleware.auth import AuthMiddleware, KeysUnavailable
 from middleware.record import RECORD, Record
 from middleware.scope import PRINCIPAL, Principal
 from tests.middleware.asgi import Inner, Reply, ask
@@ -104,6 +104,49 @@ async def test_admin_routes() -> None:
     replies = [await ask(app, headers=[("X-API-Key", key)]) for key in ("admin-key", "user-key", "wrong")]
     assert [reply.status for reply in replies] == [200, 403, 401]
     assert replies[1].json() == {"detail": "this key may not do that"}
+
+
+async def test_scopes() -> None:
+    """A key made for some groups of routes is 403 on others, one made for all is not; nobody stays nobody."""
+
+    class Scoped:
+        async def find(self, key: bytes) -> Principal | None:
+            scopes = {b"chat": frozenset({"chat"}), b"none": frozenset[str](), b"any": None}.get(key)
+            return Principal("k", scopes=scopes)
+
+    inner = Inner()
+    app = AuthMiddleware(inner, keys=Scoped(), scope="chat")
+    replies = [await ask(app, headers=[("X-API-Key", key)]) for key in ("chat", "none", "any")]
+    assert [(reply.status, reply.body) for reply in replies] == [
+        (200, b"inner"),
+        (403, b'{"detail":"this key may not do that"}'),
+        (200, b"inner"),
+    ]
+    optional = AuthMiddleware(inner, keys=Scoped(), scope="query", required="optional")
+    assert [(await ask(optional)).status, (await ask(optional, headers=[("X-API-Key", "chat")])).status] == [200, 403]
+    assert inner.calls == 3
+
+
+async def test_a_store_that_cannot_tell() -> None:
+    """503 and when to try again: neither 200 nor 401, and not a wrong key of this address."""
+
+    class Away:
+        async def find(self, key: bytes) -> Principal | None:
+            raise KeysUnavailable
+
+    inner, failures, record = Inner(), Failures(), Record("r", 0.0)
+    app = AuthMiddleware(inner, keys=Away(), failures=failures)
+
+    async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
+        RECORD.put(scope, record)
+        await app(scope, receive, send)
+
+    reply = await ask(recorded, headers=[("X-API-Key", "some-key")])
+    assert (reply.status, reply.json()) == (503, {"detail": "the store of keys does not answer"})
+    assert (reply.headers["retry-after"], "www-authenticate" in reply.headers) == ("1", False)
+    assert [(d.layer, d.outcome, d.reason) for d in record.decisions] == [("auth", "error", "store_unavailable")]
+    assert (await ask(app)).status == 401
+    assert (inner.calls, failures.seen) == (0, [])
 
 
 async def test_optional_keys() -> None:

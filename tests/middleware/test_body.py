@@ -118,3 +118,11 @@ async def test_requests_without_a_body_pass() -> None:
     inner = Inner()
     assert (await ask(BodyMiddleware(inner), method="GET")).status == 200
     assert PROMPT.get(inner.scopes[0]) is None
+
+
+async def test_no_body_where_it_is_optional() -> None:
+    """It is as good as an empty object; half of one is still refused."""
+    inner = Inner()
+    layer = BodyMiddleware(inner, optional=True)
+    assert [(await ask(layer, body=body)).status for body in (b"", b"{}", b"{")] == [200, 200, 400]
+    assert inner.bodies == [b"{}", b"{}"]

@@ -12,17 +12,17 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middleware.body import BodyMiddleware
+from middleware.limits import Window, parse_windows
 from middleware.rate_limit import (
     LimiterUnavailable,
     Quota,
     RateLimitMiddleware,
     SlidingWindow,
-    Window,
     address_subject,
-    parse_windows,
 )
 from middleware.scope import PRINCIPAL, Principal
 from tests.middleware.asgi import Inner, ask
+from tests.redis_client import all_keys_on_one_server, redis_client
 
 
 @pytest.fixture(params=["redis", "embedded"])
@@ -30,7 +30,7 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     if request.param == "embedded":
         client: Redis = FakeAsyncRedis()
     else:
-        client = Redis.from_url(request.getfixturevalue("redis_url"))
+        client = redis_client(request.getfixturevalue("redis_url"))
     yield client
     await client.aclose()
 
@@ -118,6 +118,7 @@ async def test_smallest_limits(redis: Redis, limit: int) -> None:
     assert admitted == [limit == 1, False, False]
 
 
+@all_keys_on_one_server
 async def test_keys_expire_with_the_longest_window(redis: Redis) -> None:
     """Every key has a time to live, and only the documented key is written."""
     limiter = SlidingWindow(redis, prefix="p")
@@ -174,8 +175,8 @@ STEP = st.tuples(st.integers(0, 3_000_000), st.integers(1, 3))
 )
 async def test_agrees_with_a_plain_list(redis_url: str, windows: list[Window], steps: list[tuple[int, int]]) -> None:
     """For any windows and any schedule of hits the script decides as a list of all admissions would."""
-    redis = Redis.from_url(redis_url)
-    await redis.flushdb()
+    redis = redis_client(redis_url)
+    await redis.delete("gw:{k}:rate")
     limiter, model = SlidingWindow(redis), Model()
     for elapsed, cost in steps:
         # Time passes by moving what is stored into the past, not by waiting.
@@ -197,9 +198,9 @@ async def test_agrees_with_a_plain_list(redis_url: str, windows: list[Window], s
     await redis.aclose()
 
 
-async def test_one_command_a_decision(redis_url: str) -> None:
+async def test_one_command_a_decision(single_redis_url: str) -> None:
     """One EVALSHA when the script is known, one more round trip after SCRIPT FLUSH, never a lost decision."""
-    redis = Redis.from_url(redis_url)
+    redis = Redis.from_url(single_redis_url)
     limiter = SlidingWindow(redis)
     await limiter.hit("k", [Window(9, 60)])
     await redis.config_resetstat()

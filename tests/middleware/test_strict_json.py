@@ -33,6 +33,8 @@ REFUSED = {
     "duplicate": b'{"a":1,"a":2}',
     "duplicate by escape": b'{"a":1,"\\u0061":2}',
     "duplicate with colons in strings": b'{"a":"x:y:z","a":"::"}',
+    "duplicate made up for by an escaped colon": b'{"b":"\\u003A","a":1,"a":2}',
+    "duplicate with a colon dropped": b'{"a":"::","a":":"}',
     "duplicate deep inside": b'{"a":[{"b":{"c":1,"c":1}}]}',
     "duplicate around escaped quotes": b'{"a":"\\":","a":1}',
     # size
