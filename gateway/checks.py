@@ -2,24 +2,32 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.disconnect import ClientLeft, while_client_stays
+from gateway.estimate import chat_usage, estimate
+from gateway.exchange import served
 from gateway.json_response import json_response
-from gateway.query import answered, failed, served
+from gateway.live import LiveConfig
+from gateway.output_guard import AnswerRefused, OutputGuard
+from gateway.permitted import plan_for
+from gateway.query import answered, failed
+from gateway.restoring import Restoring
 from gateway.schema import BatchBody, ToxicityBody
-from middleware.guard.guard import Guard
-from middleware.guard.restore import Restorer
+from middleware.claim import Estimate
+from middleware.guard.guard import Report, Verdict
 from middleware.input_guard import MASKED
 from middleware.record import RECORD
+from middleware.refusal import Refusal
 from middleware.safety import Classifier, unsafe_categories
 from middleware.scope import PRINCIPAL, PROMPT
-from providers.base import ChatRequest, Message
 from providers.cascade import Answer, Cascade, CascadeFailed, Journey
-from providers.routing import Router
+from providers.chat import ChatRequest, Message
+from providers.routing import Plan, Wish
 
 SHOWN_CHARS = 50
 _DEFAULT_MAX_TOKENS = 256
@@ -30,28 +38,25 @@ class CheckToxicity:
     """
     The verdict of the classifiers on one text.
 
-    Without a key no paid classifier is asked. When nobody gives a verdict, `is_toxic` is null and `error` says why: an
-    unknown is never shown as harmless.
+    A caller without a key is answered by `unkeyed`, which costs nothing; None: like any other. When nobody gives a
+    verdict, `is_toxic` is null and `error` says so: an unknown is never shown as harmless.
     """
 
-    def __init__(self, classifier: Classifier | None, *, threshold: float, needs_key: bool) -> None:
+    def __init__(self, classifier: Classifier, *, unkeyed: Classifier | None, threshold: float) -> None:
         self.classifier = classifier
+        self.unkeyed = unkeyed
         self.threshold = threshold
-        self.needs_key = needs_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = PROMPT.require(scope)
         if not isinstance(body, ToxicityBody):
             raise TypeError("the route of CheckToxicity must parse a ToxicityBody")
-        response = await self._verdict(body, asks=not self.needs_key or PRINCIPAL.get(scope) is not None)
+        free = self.unkeyed if PRINCIPAL.get(scope) is None else None
+        response = await self._verdict(body, free or self.classifier)
         await response(scope, receive, send)
 
-    async def _verdict(self, body: ToxicityBody, *, asks: bool) -> Response:
-        if self.classifier is None:
-            return _no_verdict("no safety classifier is configured")
-        if not asks:
-            return _no_verdict("an API key is needed: without one no paid classifier is asked")
-        assessment = await self.classifier.classify(body.texts)
+    async def _verdict(self, body: ToxicityBody, classifier: Classifier) -> Response:
+        assessment = await classifier.classify(body.texts)
         if assessment is None:
             return _no_verdict("no safety classifier gave a verdict")
         categories = unsafe_categories(assessment, self.threshold)
@@ -69,10 +74,18 @@ def _no_verdict(error: str) -> Response:
     return json_response({"is_toxic": None, "scores": {}, "blocked_categories": [], "error": error})
 
 
+class Scanner(Protocol):
+    """A `Guard`, or what stands for the one of the moment."""
+
+    def scan(self, text: str) -> Report: ...
+
+    def inspect(self, texts: Sequence[str]) -> Verdict: ...
+
+
 class BatchSecurity:
     """What the input guard finds in each prompt. Calls no model. `prompt` is masked before it is cut."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Scanner) -> None:
         self.guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,39 +125,60 @@ class BatchSecurity:
 class BatchResilience:
     """Every prompt through the cascade at once, and what became of them."""
 
-    def __init__(self, cascade: Cascade, router: Router) -> None:
+    def __init__(self, cascade: Cascade, live: LiveConfig, output: OutputGuard) -> None:
         self.cascade = cascade
-        self.router = router
+        self.output = output
+        self.live = live
+
+    def estimate(self, scope: Scope) -> Estimate:
+        """What the batch may come to, for whoever must reserve it."""
+        routing = self.live.current
+        usages = [chat_usage(_question(prompt)) for prompt in _batch(scope).prompts]
+        return estimate(routing, routing.router.standing_for(None), usages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = PROMPT.require(scope)
-        if not isinstance(body, BatchBody):
-            raise TypeError("the route of BatchResilience must parse a BatchBody")
+        body = _batch(scope)
+        router = self.live.current.router
+        plans: list[Plan] = []
+        for _ in body.prompts:  # one for each: whose turn it is may be drawn by lots
+            plan = plan_for(scope, router, Wish())
+            if isinstance(plan, Refusal):
+                await plan(scope, receive, send)
+                return
+            plans.append(plan)
         record = RECORD.require(scope)
         journeys = [Journey() for _ in body.prompts]
+        tasks: list[asyncio.Task[Answer | CascadeFailed]] = []
         try:
             async with while_client_stays(receive), asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._ask(prompt, journey))
-                    for prompt, journey in zip(body.prompts, journeys, strict=True)
-                ]
+                for prompt, plan, journey in zip(body.prompts, plans, journeys, strict=True):
+                    tasks.append(group.create_task(self._ask(prompt, plan, journey)))
         except ClientLeft:
             record.status = 499
             return
         finally:
+            record.served += [served(answer) for answer in map(_answer_of, tasks) if answer is not None]
             record.attempts = [attempt for journey in journeys for attempt in journey.attempts]
             record.upstream_s = max(journey.upstream_s for journey in journeys)
 
-        restorer = Restorer(MASKED.get(scope) or {})
+        masked = MASKED.get(scope)
+        restoring = Restoring(masked) if masked else None
         results: list[dict[str, Any]] = []
         providers: Counter[str] = Counter()
         for task, journey in zip(tasks, journeys, strict=True):
             outcome = task.result()
+            check = self.output.check(_question(""), record, masked, thoughts=False)
             if isinstance(outcome, Answer):
-                providers[outcome.target.service] += 1
-                record.served.append(served(outcome))
-                result = answered(outcome, restorer.restore(outcome.completion.text), journey, record)
+                try:
+                    answer = outcome if check is None else await check.answer(outcome)
+                    answer = answer if restoring is None else restoring.answer(answer)
+                    result = answered(answer, journey, record)
+                    providers[outcome.target.service] += 1
+                except AnswerRefused as refused:
+                    result = failed(refused, journey, record)
             else:
+                if check is not None:
+                    check.nothing_more()
                 result = failed(outcome, journey, record)
             result["latency_ms"] = int(journey.upstream_s * 1000)
             results.append(result)
@@ -163,11 +197,27 @@ class BatchResilience:
         )
         await response(scope, receive, send)
 
-    async def _ask(self, prompt: str, journey: Journey) -> Answer | CascadeFailed:
-        request = ChatRequest(
-            (Message("user", prompt),), max_tokens=_DEFAULT_MAX_TOKENS, temperature=_DEFAULT_TEMPERATURE
-        )
+    async def _ask(self, prompt: str, plan: Plan, journey: Journey) -> Answer | CascadeFailed:
         try:
-            return await self.cascade.complete(request, self.router.targets(), journey)
+            return await self.cascade.complete(_question(prompt), plan.targets, journey)
         except CascadeFailed as failure:
             return failure
+
+
+def _batch(scope: Scope) -> BatchBody:
+    body = PROMPT.require(scope)
+    if not isinstance(body, BatchBody):
+        raise TypeError("the route of BatchResilience must parse a BatchBody")
+    return body
+
+
+def _question(prompt: str) -> ChatRequest:
+    return ChatRequest((Message("user", prompt),), max_tokens=_DEFAULT_MAX_TOKENS, temperature=_DEFAULT_TEMPERATURE)
+
+
+def _answer_of(task: "asyncio.Task[Answer | CascadeFailed]") -> Answer | None:
+    """What came of it, also where the client left before the others were answered."""
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return None
+    outcome = task.result()
+    return outcome if isinstance(outcome, Answer) else None

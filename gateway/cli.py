@@ -1,4 +1,4 @@
-"""The command line: `llm-gateway serve|check|bench`."""
+"""The command line: `llm-gateway serve|check|keys|bench`."""
 
 import argparse
 import asyncio
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import uvicorn
 
+from gateway.keys_cli import add_key_commands
+from gateway.live import LiveConfig
 from gateway.redis import connect, wait_until_reachable
-from gateway.services import configured_services
 from gateway.settings import Settings, SettingsError, load_settings, with_env_file
 from gateway.startup import ensure_client_key, exit_on_problems
 
@@ -39,7 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     check = commands.add_parser("check", help="validate the configuration and print every problem")
+    check.add_argument("--config", help="a YAML file (GATEWAY_CONFIG)")
     check.set_defaults(run=_check)
+
+    keys = commands.add_parser("keys", help="create, list, show, rotate and revoke the keys in Redis")
+    add_key_commands(keys)
 
     bench = commands.add_parser("bench", help="measure the gateway beside bare pass-through proxies")
     bench.add_argument("--requests", type=int, default=6000, help="requests per measurement (6000)")
@@ -49,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    for option, variable in _OPTIONS.items():
-        if getattr(options, option) is not None:
-            os.environ[variable] = getattr(options, option)
+    _set_variables(options)
     with exit_on_problems():
         settings = _checked()
         asyncio.run(_require_redis(settings))
@@ -80,7 +83,15 @@ def _serve(options: argparse.Namespace) -> None:
     )
 
 
-def _check(_: argparse.Namespace) -> None:
+def _set_variables(options: argparse.Namespace) -> None:
+    """An option stands for its variable, so that workers find it too."""
+    for option, variable in _OPTIONS.items():
+        if getattr(options, option, None) is not None:
+            os.environ[variable] = getattr(options, option)
+
+
+def _check(options: argparse.Namespace) -> None:
+    _set_variables(options)
     with exit_on_problems():
         _checked()
     sys.stdout.write("configuration is valid\n")
@@ -90,7 +101,7 @@ def _checked() -> Settings:
     """Everything that can be known to be wrong before anything is started."""
     environment = with_env_file(os.environ)
     settings = load_settings(environment)
-    configured_services(settings, environment)
+    LiveConfig(settings, environment, settings.gateway_config)
     return settings
 
 

@@ -114,7 +114,10 @@ def parser(body: type[B]) -> Callable[[Any], B]:
             return body.model_validate(value)
         except ValidationError as error:
             details = error.errors(include_input=False, include_url=False, include_context=False)
-            fields = [_field_error(item["loc"], item["msg"], item["type"]) for item in details[:MAX_PROBLEMS]]
+            fields = [
+                _field_error(item["loc"], item["msg"].removeprefix("Value error, "), item["type"])
+                for item in details[:MAX_PROBLEMS]
+            ]
             raise InvalidBody(*fields) from None
 
     return parse

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gateway.settings import Settings, SettingsError
 from providers import demo
 from providers.openai_compatible import OpenAICompatible
-from providers.registry import ConfigProblem, Service, services_from_environment, services_from_json
+from providers.registry import ConfigProblem, Model, Service, services_from_environment, services_from_json
 
 
 def configured_services(settings: Settings, environment: Mapping[str, str]) -> list[Service]:
@@ -26,5 +26,5 @@ def demo_service() -> Service:
         base_url=demo.ADDRESS,
         adapter=OpenAICompatible(),
         default_model=demo.MODEL,
-        models={demo.MODEL: demo.MODEL},
+        models={demo.MODEL: Model(demo.MODEL)},
     )

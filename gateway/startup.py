@@ -37,7 +37,7 @@ def build(environ: MutableMapping[str, str]) -> Starlette:
     for name in NOT_YET:
         if environment.get(name, "").strip():
             log.warning("%s is set, but this version does not read it", name)
-    return create_app(environment)
+    return create_app(environment, reread=lambda: with_env_file(environ))
 
 
 def ensure_client_key(environ: MutableMapping[str, str]) -> None:

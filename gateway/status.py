@@ -2,7 +2,7 @@
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.json_response import json_response
+from gateway.live import LiveConfig
+from gateway.live_guard import LiveGuard
 from gateway.metrics import Metrics
-from gateway.redis import answers
+from gateway.redis import GuardedRedis, answers
+from gateway.router_status import service_state
 from middleware.auth import UNAUTHORIZED
 from providers.breaker import Breakers
-from providers.pricing import list_price, source
+from providers.pricing import source
 from providers.registry import Service
-from providers.routing import Router
 
 NAME = "llm-secure-gateway"
 STORE_CHECK_S = 1.0
@@ -31,7 +33,8 @@ class Index:
     """`GET /`: name, version, links."""
 
     def __init__(self, version: str) -> None:
-        links = {"health": "/health", "query": "/query", "providers": "/providers", "metrics": "/metrics"}
+        names = ("docs", "redoc", "openapi.json", "health", "query", "v1/models", "providers", "metrics")
+        links = {name.rpartition("/")[2].removesuffix(".json"): f"/{name}" for name in names}
         self._response = json_response({"name": NAME, "version": version, "links": links})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,21 +42,21 @@ class Index:
 
 
 class Store:
-    """Whether the store answers; also keeps the metric true."""
+    """Whether the store answers. No look is needed while the client knows it is away."""
 
-    def __init__(self, redis: Redis, metrics: Metrics, *, embedded: bool) -> None:
+    def __init__(self, redis: Redis, *, embedded: bool) -> None:
         self.embedded = embedded
         self._redis = redis
-        self._metrics = metrics
         self._checked = float("-inf")
         self._up = True
 
     async def up(self) -> bool:
         now = time.monotonic()
-        if now - self._checked >= STORE_CHECK_S:
+        if isinstance(self._redis, GuardedRedis) and not self._redis.up:
+            self._checked, self._up = float("-inf"), False
+        elif now - self._checked >= STORE_CHECK_S:
             self._checked = now
             self._up = await answers(self._redis)
-            self._metrics.redis_up.set(self._up)
         return self._up
 
 
@@ -61,44 +64,56 @@ class Health:
     """
     `GET /health` and `/health/ready`: what works. No model is called.
 
-    `degraded` means requests are served with less: the store does not answer, or no service would be asked now.
+    `degraded` means requests are served with less: the store does not answer, no service would be asked now, or no
+    safety classifier.
     """
 
     def __init__(
         self,
         *,
-        router: Router,
+        live: LiveConfig,
+        guard: LiveGuard,
         breakers: Breakers,
         store: Store,
         facts: Mapping[str, Any],
+        safety: Callable[[], Mapping[str, Any]],
     ) -> None:
-        self.router = router
+        self.live = live
+        self.guard = guard
         self.breakers = breakers
         self.store = store
         self.facts = facts
+        self.safety = safety
         self._started = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         store_up = await self.store.up()
-        states = {service.name: self._state(service) for service in self.router.services}
+        states = {
+            service.name: service_state(service.targets(None), self.breakers)
+            for service in self.live.current.router.services
+        }
         available = [name for name, state in states.items() if state != "open" and state != "put_aside"]
+        safety = self.safety()
+        breakers = safety.get("breakers", {})
+        judged = not breakers or "closed" in breakers.values()
         body = {
-            "status": "healthy" if store_up and available else "degraded",
+            "status": "healthy" if store_up and available and judged else "degraded",
             "provider": (available or list(states))[0],
             "timestamp": datetime.now(UTC).isoformat(),
             "details": {
                 **self.facts,
+                "safety": safety,
+                "guard": self.guard.facts(),
                 "uptime_s": round(time.monotonic() - self._started, 1),
-                "store": {"kind": "embedded" if self.store.embedded else "redis", "up": store_up},
+                "store": {
+                    "kind": "embedded" if self.store.embedded else "redis",
+                    "up": store_up,
+                    "mode": "normal" if store_up else "degraded",
+                },
                 "providers": states,
             },
         }
         await json_response(body)(scope, receive, send)
-
-    def _state(self, service: Service) -> str:
-        if self.breakers.aside_s(service.name) > 0:
-            return "put_aside"
-        return self.breakers.state(service.target(None))
 
 
 class Live:
@@ -111,16 +126,17 @@ class Live:
 class Providers:
     """`GET /providers`: services, models, prices, breakers; never a key or an address."""
 
-    def __init__(self, router: Router, breakers: Breakers) -> None:
-        self.router = router
+    def __init__(self, live: LiveConfig, breakers: Breakers) -> None:
+        self.live = live
         self.breakers = breakers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        entries = [self._entry(service) for service in self.router.services]
+        entries = [self._entry(service) for service in self.live.current.router.services]
         await json_response({"providers": entries, "prices": source()})(scope, receive, send)
 
     def _entry(self, service: Service) -> dict[str, Any]:
         models = list(service.models) or [service.default_model]
+        targets = service.targets(None)
         return {
             "name": service.name,
             "type": service.backend_type,
@@ -131,25 +147,25 @@ class Providers:
                 {
                     "id": model,
                     "price_usd_per_mtok": self._price(service, model),
-                    "breaker": self.breakers.state(service.target(model)),
+                    "breaker": self.breakers.state(service.targets(model)[0]),
                 }
                 for model in models
             ],
-            "breaker": self.breakers.state(service.target(None)),
-            "put_aside_s": round(self.breakers.aside_s(service.name), 1),
+            "breaker": self.breakers.state(targets[0]),
+            "put_aside_s": round(min(self.breakers.aside_s(target) for target in targets), 1),
         }
 
     def _price(self, service: Service, model: str) -> dict[str, float] | None:
-        price = list_price(service.prices_id, service.target(model).model)
+        target = service.targets(model)[0]
+        price = self.live.current.prices.list_price(target, target.model)
         return None if price is None else {"input": float(price[0]), "output": float(price[1])}
 
 
 class MetricsEndpoint:
     """`GET /metrics`: Prometheus text or OpenMetrics by `Accept`, the JSON summary for `application/json`."""
 
-    def __init__(self, metrics: Metrics, store: Store, *, token: SecretStr | None) -> None:
+    def __init__(self, metrics: Metrics, *, token: SecretStr | None) -> None:
         self.metrics = metrics
-        self.store = store
         self._expected = None if token is None else f"Bearer {token.get_secret_value()}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,11 +174,11 @@ class MetricsEndpoint:
         if self._expected is not None and not hmac.compare_digest(given, self._expected):
             await UNAUTHORIZED(scope, receive, send)
             return
-        await self.store.up()
+        await self.metrics.sync()
         accept = headers.get("accept", "")
         if accept.partition(",")[0].partition(";")[0].strip() == "application/json":
             response = json_response(self.metrics.summary())
         else:
             encode, content_type = choose_encoder(accept)
-            response = Response(encode(self.metrics.registry), media_type=content_type)
+            response = Response(encode(self.metrics), media_type=content_type)
         await response(scope, receive, send)

@@ -31,6 +31,8 @@ PROMPT = ("The quarterly report of the harbour authority lists tonnage, berth ho
           "please say in one paragraph what changed most since last year and which terminal grew.")  # fmt: skip
 CONNECTIONS = 16
 PACED_PER_S = 50.0
+EVERY_LAYER = "gateway, every layer, verdicts cached"
+CHAT = "the same gateway, /v1/chat/completions"
 ROUNDS = 3
 """Every subject is measured this often, in turn with the others, and the median is shown: timings drift."""
 
@@ -42,6 +44,7 @@ class Subject:
     port: int
     repeat: int
     """How many different prompts there are; 0: every request has its own."""
+    path: str = "/query"
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,13 @@ def run(*, requests: int, as_json: bool) -> None:
         off |= dict.fromkeys(("PII_ACTION", "SECRETS_ACTION", "SQL_ACTION"), "off")
         for name, repeat, extra in (
             ("gateway, guards off", 1, off),
-            ("gateway, every layer, verdicts cached", 100, {}),
+            (EVERY_LAYER, 100, {}),
             ("gateway, every layer, each prompt classified", 0, {}),
         ):
             child = stack.enter_context(_gateway(port, redis_url, extra))
             subjects.append(Subject(name, *child, repeat))
+            if name == EVERY_LAYER:
+                subjects.append(Subject(CHAT, *child, repeat, "/v1/chat/completions"))
         del provider
         figures = asyncio.run(_measure(subjects, requests, redis_url))
     if not as_json:
@@ -119,7 +124,7 @@ def _figures(subject: Subject, middle: dict[str, float], ratio: float, latencies
         round(middle["event"], 2),
         round(statistics.median(latencies_s) * 1e3, 2),
         round(statistics.quantiles(latencies_s, n=100)[98] * 1e3, 2),
-        round(middle["redis"], 2) if subject.name.startswith("gateway") else None,
+        None if subject.name.startswith("bare") else round(middle["redis"], 2),
         round(_memory_mb(subject.process.pid), 1),
     )
 
@@ -140,13 +145,16 @@ async def _one_round(subject: Subject, requests: int, redis: Redis, label: str) 
 def _builder(subject: Subject, label: str, *, stream: bool = False) -> Callable[[int], bytes]:
     def build(number: int) -> bytes:
         mark = f"{number % subject.repeat}" if subject.repeat else f"{label} {number}"
-        body: dict[str, Any] = {"prompt": f"{PROMPT} ({mark})"}
+        prompt = f"{PROMPT} ({mark})"
+        body: dict[str, Any] = {"prompt": prompt}
+        if subject.path != "/query":
+            body = {"model": "bench", "messages": [{"role": "user", "content": prompt}], "max_tokens": 256}
         if stream:
             body["stream"] = True
         data = orjson.dumps(body)
         return (
-            b"POST /query HTTP/1.1\r\nhost: bench\r\nx-api-key: %b\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\n\r\n%b" % (KEY.encode(), len(data), data)
+            b"POST %b HTTP/1.1\r\nhost: bench\r\nx-api-key: %b\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%b" % (subject.path.encode(), KEY.encode(), len(data), data)
         )
 
     return build
@@ -236,9 +244,9 @@ def _free_port() -> int:
 
 
 async def _calls(redis: Redis) -> int:
-    """What the gateway sent: script calls. The commands inside a script are Redis's own affair."""
+    """What requests wait for: calls of the limiter's script. Counts leave in the background, once a second."""
     stats = await redis.info("commandstats")
-    return sum(stats[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
+    return int(stats["cmdstat_evalsha"]["calls"]) if "cmdstat_evalsha" in stats else 0
 
 
 def _cpu_s(pid: int) -> float:

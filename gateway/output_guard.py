@@ -1,0 +1,319 @@
+"""
+What a model may say: personal data, secrets and the caller's own instructions in its answer, whole or streamed.
+
+The check stands between the cascade and whoever writes the answer, so it is the same for every API. It sees the model's
+words before masked values of the request are put back: what the caller sent is no leak.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn, TypeVar
+
+from middleware.guard.guard import Action, Guard
+from middleware.guard.masking import Placeholders
+from middleware.guard.prompt_leak import LEAK_WORDS, Instructions
+from middleware.guard.watch import Findings, Leak, Reason, Watch
+from middleware.record import Decision, Outcome, Record
+from middleware.refusal import Code, Refusal, screened
+from providers.cascade import Answer, CascadeFailed
+from providers.chat import ChatRequest, Choice, Chunk, Thinking, ToolCall, ToolCallPiece
+
+log = logging.getLogger(__name__)
+
+OutputAction = Literal["block", "mask", "flag", "off"]
+T = TypeVar("T")
+Place = tuple[str, int, int]
+"""What is being written: `text`, `thought` or `call`, of which choice, and which call."""
+
+THREAD_CHARS = 16_384
+"""A whole answer from this size on is read in a thread: nobody else waits for it."""
+KNOWN_PROMPTS = 64
+"""System prompts whose shingles are kept: many requests share one."""
+
+_REFUSALS: Mapping[Reason, tuple[Code, str]] = {
+    "secret": ("secret_detected", "the answer contains a key or another secret"),
+    "pii": ("pii_detected", "the answer contains personal data"),
+    "prompt_leak": ("content_policy_violation", "the answer repeats the instructions it was given"),
+}
+"""In the order of precedence: a refusal has one code."""
+_NO_VERDICT = Refusal(503, "unavailable", "the output guard gave no verdict", {"Retry-After": "1"})
+_NOTHING = Instructions()
+
+
+class AnswerRefused(CascadeFailed):
+    """The answer must not reach the caller. It was given all the same, and is paid for."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__("rejected", None, None)
+        self.refusal = refusal
+
+
+class OutputGuard:
+    """
+    Makes a check for each answer. `action` "off": there is none.
+
+    Raises `ValueError` for an unknown action.
+    """
+
+    def __init__(self, action: OutputAction) -> None:
+        if action not in ("block", "mask", "flag", "off"):
+            raise ValueError(f"unknown action {action!r}")
+        self.action = action
+        kept: Action = "mask" if action == "mask" else "flag"
+        self._guard = Guard(injection="off", pii=kept, secrets=kept, sql="off") if action != "off" else None
+        self._digest_key = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, Instructions] = OrderedDict()
+
+    def check(
+        self, request: ChatRequest, record: Record, masked: Mapping[str, str] | None, *, thoughts: bool = True
+    ) -> "AnswerCheck | None":
+        """
+        A check for the answer to this request; `masked` are its placeholders, which the answer's own must differ from.
+        Without `thoughts` they are not shown and not looked at.
+        """
+        if self._guard is None or self.action == "off":
+            return None
+        return AnswerCheck(
+            self._guard, self.action, self._instructions(request), record, frozenset(masked or ()), thoughts=thoughts
+        )
+
+    def _instructions(self, request: ChatRequest) -> Instructions:
+        texts = [message.text for message in request.messages if message.role == "system"]
+        if not texts or sum(map(len, texts)) < LEAK_WORDS:
+            return _NOTHING
+        digest = hashlib.blake2b(
+            "\0".join(texts).encode("utf-8", "replace"), key=self._digest_key, digest_size=16
+        ).digest()
+        known = self._known.get(digest)
+        if known is None:
+            known = self._known[digest] = Instructions.of(texts)
+            if len(self._known) > KNOWN_PROMPTS:
+                self._known.popitem(last=False)
+        self._known.move_to_end(digest)
+        return known
+
+
+@dataclass(slots=True)
+class _Written:
+    """A place of an answer: its watch, and how what is held back must be labelled when it leaves."""
+
+    watch: Watch
+    custom: bool = False
+    refused: bool = False
+
+
+class AnswerCheck:
+    """
+    The check of one answer: `answer` for a whole one, or `chunks` … `close` for a stream.
+
+    All raise `AnswerRefused`: by policy, or because the guard gave no verdict. The verdict is put into the record: with
+    the refusal, else by `answer` and `close`. A stream's first piece may leave as soon as the record says that it is
+    watched.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        action: Literal["block", "mask", "flag"],
+        instructions: Instructions,
+        record: Record,
+        taken: frozenset[str],
+        *,
+        thoughts: bool,
+    ) -> None:
+        self._guard = guard
+        self._action = action
+        self._instructions = instructions
+        self._record = record
+        self._thoughts = thoughts
+        self._placeholders = Placeholders(taken)
+        self._findings = Findings()
+        self._places: dict[Place, _Written] = {}
+        self._decided = False
+        self._seen = 0
+        """Characters of the choices' texts."""
+
+    # Whole
+
+    async def answer(self, answer: Answer) -> Answer:
+        """The answer as it may leave."""
+        size = sum(len(choice.text) + sum(len(c.arguments) for c in choice.tool_calls) for choice in _choices(answer))
+        if size < THREAD_CHARS:
+            checked = self._judged(lambda: self._answer(answer))
+        else:
+            checked = await asyncio.to_thread(self._judged, lambda: self._answer(answer))
+        self._decide(self._outcome)
+        return checked
+
+    def _answer(self, answer: Answer) -> Answer:
+        leading, *others = (self._choice(index, choice) for index, choice in enumerate(_choices(answer)))
+        if not self._findings.masked:
+            return answer
+        done = replace(
+            answer.completion,
+            text=leading.text,
+            tool_calls=leading.tool_calls,
+            thinking=leading.thinking,
+            logprobs=leading.logprobs,
+            others=tuple(others),
+        )
+        return replace(answer, completion=done)
+
+    def _choice(self, index: int, choice: Choice) -> Choice:
+        text = self._watch().whole(choice.text) if choice.text else ""
+        thinking = choice.thinking
+        if self._thoughts and thinking:
+            thinking = tuple(replace(each, text=self._watch().whole(each.text)) for each in thinking)
+        calls = tuple(self._call(call) for call in choice.tool_calls)
+        logprobs = choice.logprobs if text == choice.text else None  # they spell the text out
+        return replace(choice, text=text, thinking=thinking, tool_calls=calls, logprobs=logprobs)
+
+    def _call(self, call: ToolCall) -> ToolCall:
+        return replace(call, arguments=self._watch(quoted=not call.custom).whole(call.arguments))
+
+    # Streamed
+
+    def chunks(self, group: Sequence[Chunk]) -> Sequence[Chunk]:
+        """The chunks as far as they may leave, in their order."""
+        self._record.watched.add("output")
+        self._seen += sum(len(chunk.text) for chunk in group)
+        return self._judged(lambda: [part for chunk in group for part in self._chunk(chunk) if part.says])
+
+    def close(self, answer: Answer) -> tuple[Sequence[Chunk], Answer]:
+        """What was held back, and the answer as it was let through. The verdict is over all of it, or there is none."""
+        if self._seen != sum(len(choice.text) for choice in _choices(answer)):
+            self._refuse_without_verdict("it has not seen all of the answer")
+        rest = self._judged(lambda: self._others(None))
+        if self._findings.masked:
+            answer = self._judged(lambda: self._answer(answer))
+        self._decide(self._outcome)
+        return rest, answer
+
+    def _chunk(self, chunk: Chunk) -> list[Chunk]:
+        if self._action == "flag":
+            self._read(chunk)
+            return [chunk]
+        left: list[Chunk] = []
+        index = chunk.choice
+        thought = chunk.thinking
+        if thought is not None:
+            place = ("thought", index, 0)
+            left += self._others(place)
+            watch = self._written(place).watch
+            text = watch.feed(thought.text) if self._thoughts else thought.text
+            if thought.signature and self._thoughts:
+                text += watch.flush()
+            left.append(Chunk(choice=index, thinking=replace(thought, text=text)))
+        if chunk.text:
+            place = ("text", index, 0)
+            left += self._others(place)
+            written = self._written(place)
+            written.refused = chunk.refused
+            # Without what spells the held words out.
+            said = replace(chunk, text=written.watch.feed(chunk.text), thinking=None, tool_calls=(), logprobs=None)
+            left.append(said)
+        for piece in chunk.tool_calls:
+            place = ("call", index, piece.index)
+            left += self._others(place)
+            fed = self._written(place, custom=piece.custom).watch.feed(piece.arguments)
+            left.append(Chunk(choice=index, tool_calls=(replace(piece, arguments=fed),)))
+        return left
+
+    def _read(self, chunk: Chunk) -> None:
+        """Where nothing is held back, places need no order."""
+        if chunk.thinking is not None and self._thoughts:
+            self._written(("thought", chunk.choice, 0)).watch.feed(chunk.thinking.text)
+        if chunk.text:
+            self._written(("text", chunk.choice, 0)).watch.feed(chunk.text)
+        for piece in chunk.tool_calls:
+            self._written(("call", chunk.choice, piece.index), custom=piece.custom).watch.feed(piece.arguments)
+
+    def _written(self, place: Place, *, custom: bool = False) -> _Written:
+        written = self._places.get(place)
+        if written is None:
+            quoted = place[0] == "call" and not custom
+            written = self._places[place] = _Written(self._watch(quoted=quoted), custom)
+        return written
+
+    def _others(self, place: Place | None) -> list[Chunk]:
+        """
+        What other places of the same choice still hold back: it leaves before another part of the answer begins.
+
+        Calls whose pieces come in turns are told apart by their index, and go on holding back.
+        """
+        left: list[Chunk] = []
+        for other, written in self._places.items():
+            if place is not None and (other[1] != place[1] or other == place):
+                continue
+            if place is not None and place[0] == other[0] == "call" and place in self._places:
+                continue
+            held = written.watch.flush()
+            if held:
+                left.append(_held(other, held, written))
+        return left
+
+    # The verdict
+
+    def nothing_more(self) -> None:
+        """The provider gave no answer, withheld it or broke off: what was found so far is all there is."""
+        if not self._decided:
+            self._decide(self._outcome)
+
+    def _watch(self, *, quoted: bool = False) -> Watch:
+        return Watch(
+            self._guard.scan,
+            self._action,
+            self._findings,
+            self._placeholders,
+            self._instructions,
+            quoted=quoted,
+        )
+
+    def _judged(self, judge: Callable[[], T]) -> T:
+        try:
+            return judge()
+        except Leak:
+            self._decide("block")
+            found = [_REFUSALS[reason] for reason in _REFUSALS if reason in self._findings.rules]
+            raise AnswerRefused(screened(*found[0])) from None
+        except Exception as error:
+            self._refuse_without_verdict(type(error).__name__)
+
+    def _refuse_without_verdict(self, why: str) -> NoReturn:
+        log.error("the output guard gave no verdict: %s", why)
+        self._decided = True
+        self._record.decisions.append(Decision("output", "error", "no_verdict"))
+        raise AnswerRefused(_NO_VERDICT) from None
+
+    @property
+    def _outcome(self) -> Outcome:
+        return "mask" if self._findings.masked else "flag"
+
+    def _decide(self, outcome: Outcome) -> None:
+        self._decided = True
+        found = [
+            Decision("output", outcome, reason, tuple(self._findings.rules[reason]))
+            for reason in _REFUSALS
+            if reason in self._findings.rules
+        ]
+        self._record.decisions += found or [Decision("output", "pass")]
+
+
+def _choices(answer: Answer) -> tuple[Choice, ...]:
+    return answer.completion.choices
+
+
+def _held(place: Place, text: str, written: _Written) -> Chunk:
+    kind, choice, call = place
+    match kind:
+        case "text":
+            return Chunk(text, choice=choice, refused=written.refused)
+        case "thought":
+            return Chunk(choice=choice, thinking=Thinking(text))
+        case _:
+            return Chunk(choice=choice, tool_calls=(ToolCallPiece(call, text, custom=written.custom),))
