@@ -10,6 +10,8 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 
+from tests.redis_cluster import RedisCluster
+from tests.redis_sentinel import RedisSentinel
 from tests.redis_server import RedisServer
 from tests.serving import environment
 from tests.upstream import Upstream
@@ -19,8 +21,8 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.load_profile("gate" if os.environ.get("CI") else "here")
 
-collect_ignore = ["aimock"]
-"""Needs node: `make aimock` names the folder itself."""
+collect_ignore = ["aimock", "chaos"]
+"""Needs node, and many minutes: `make aimock` and `make chaos` name the folders themselves."""
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +32,32 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis_topology(request: pytest.FixtureRequest) -> Iterator[RedisServer | RedisCluster | RedisSentinel]:
+    """What `TEST_REDIS_TOPOLOGY` says: `single` (the shared server), `cluster` or `sentinel`."""
+    match os.environ.get("TEST_REDIS_TOPOLOGY", "single"):
+        case "single":
+            yield request.getfixturevalue("redis_server")
+        case "cluster":
+            with RedisCluster() as cluster:
+                yield cluster
+        case "sentinel":
+            with RedisSentinel() as sentinel:
+                yield sentinel
+        case _:
+            raise ValueError("TEST_REDIS_TOPOLOGY: expected single, cluster or sentinel")
+
+
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """The shared server's address, without data and scripts."""
+def redis_url(redis_topology: RedisServer | RedisCluster | RedisSentinel) -> str:
+    """The address of the shared Redis, without data and scripts: `tests.redis_client` makes a client of it."""
+    redis_topology.flush()
+    return redis_topology.url
+
+
+@pytest.fixture
+def single_redis_url(redis_server: RedisServer) -> str:
+    """One server whatever the topology, for tests that watch the server itself; without data and scripts."""
     redis_server.flush()
     return redis_server.url
 

@@ -22,12 +22,14 @@ from middleware.crash import CrashMiddleware
 from middleware.edge import EdgeMiddleware
 from middleware.guard.guard import Guard
 from middleware.input_guard import InputGuardMiddleware
+from middleware.limits import parse_windows
 from middleware.metrics import MetricsMiddleware
-from middleware.rate_limit import RateLimitMiddleware, SlidingWindow, parse_windows
+from middleware.rate_limit import RateLimitMiddleware, SlidingWindow
 from middleware.record import Record, RecordMiddleware
 from middleware.safety import SafetyMiddleware
 from middleware.scope import Principal
 from middleware.static_keys import StaticKeys
+from tests.redis_client import redis_client
 from tests.serving import serve
 
 
@@ -62,7 +64,7 @@ async def test_auth_in_fastapi() -> None:
 @pytest.mark.parametrize("store", ["redis", "embedded"])
 async def test_rate_limit(store: str, request: pytest.FixtureRequest) -> None:
     """By address, without any other layer, on a real Redis or in process."""
-    redis: Redis = FakeAsyncRedis() if store == "embedded" else Redis.from_url(request.getfixturevalue("redis_url"))
+    redis: Redis = FakeAsyncRedis() if store == "embedded" else redis_client(request.getfixturevalue("redis_url"))
     limit = Middleware(RateLimitMiddleware, limiter=SlidingWindow(redis), windows=parse_windows("2/minute"))
     answers = await post(starlette(limit), 1, 2, 3)
     await redis.aclose()
@@ -113,7 +115,7 @@ async def test_edge_record_metrics_and_crash() -> None:
         routes=[Route("/", bug, methods=["POST"])],
         middleware=[
             Middleware(RecordMiddleware),
-            Middleware(MetricsMiddleware, observer=Observer()),
+            Middleware(MetricsMiddleware, observers=[Observer()]),
             Middleware(CrashMiddleware),
             Middleware(EdgeMiddleware, max_body_bytes=100),
         ],

@@ -12,7 +12,7 @@ FORBIDDEN = {
     "providers": {"gateway", "middleware", "starlette", "uvicorn", "fastapi"},
     "gateway": {"tests", "pytest", "fastapi"},
 }
-LAYERS = {"auth", "body", "crash", "edge", "input_guard", "metrics", "rate_limit", "safety"}
+LAYERS = {"auth", "body", "coverage", "crash", "edge", "input_guard", "metrics", "rate_limit", "safety"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -19,9 +19,12 @@ async def test_bench(redis_server: RedisServer) -> None:
         "bare uvicorn + aiohttp",
         "gateway, guards off",
         "gateway, every layer, verdicts cached",
+        "the same gateway, /v1/chat/completions",
         "gateway, every layer, each prompt classified",
     ]
     for name, figure in figures.items():
         assert figure["cpu_us_per_request"] > 0
-        assert figure["redis_calls_per_request"] == (1.0 if name.startswith("gateway") else None)
+        calls = figure["redis_calls_per_request"]
+        # One each; what is flushed and beaten once a second is shared by all.
+        assert calls is None if name.startswith("bare") else 1.0 <= calls < 1.2
     assert figures["gateway, every layer, verdicts cached"]["ratio_to_httpx"] < 0.8

@@ -190,7 +190,7 @@ async def test_a_block_does_not_move_on(gateway: Start, upstream: Any, stream: b
         (BadKey(), 502, "every provider failed"),
         (Silence(), 504, "every provider timed out"),
         (Status(429, retry_after_s=30), 429, "every provider is rate limited"),
-        (QuotaSpent(), 429, "every provider is rate limited"),
+        (QuotaSpent(), 429, "the quota at every provider is spent"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

@@ -49,12 +49,12 @@ async def hammer(ports: list[int], seconds: float) -> Counter[int]:
     return Counter({int(status): count for status, count in json.loads(output).items()})
 
 
-async def test_ten_processes_hammer_two_replicas(redis_url: str) -> None:
+async def test_ten_processes_hammer_two_replicas(single_redis_url: str) -> None:
     """In every span of the window's length exactly the limit is admitted: none over it, and none kept from it."""
     # Twelve processes share the machine: that Redis may be late is not this test's subject.
-    variables = environment({}, redis_url=redis_url, RATE_LIMIT=f"{LIMIT}/{WINDOW_S}s", REDIS_TIMEOUT_MS="5000")
+    variables = environment({}, redis_url=single_redis_url, RATE_LIMIT=f"{LIMIT}/{WINDOW_S}s", REDIS_TIMEOUT_MS="5000")
     async with Replica(variables) as one, Replica(variables) as two:
-        with admissions(redis_url) as stamps:
+        with admissions(single_redis_url) as stamps:
             ports = [one.port, two.port]
             tallies = await asyncio.gather(
                 *(hammer(ports[n % 2 :] + ports[: n % 2], ROUNDS * WINDOW_S + 0.5) for n in range(PROCESSES))

@@ -7,7 +7,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 from gateway.app import create_app
-from gateway.routes import RouteMiddleware
+from gateway.routes import ANSWERED, SCREENS, RouteMiddleware
 from tests.gateway.conftest import NO_SAFETY, Start
 from tests.serving import environment
 from tests.upstream import Answer, Status, Verdict
@@ -27,7 +27,7 @@ async def test_index_and_health(gateway: Start, redis_url: str) -> None:
         body = reply.json()
         assert (reply.status_code, set(body)) == (200, {"status", "provider", "timestamp", "details"})
         assert (body["status"], body["provider"]) == ("healthy", "demo")
-        assert body["details"]["store"] == {"kind": "redis", "up": True}
+        assert body["details"]["store"] == {"kind": "redis", "up": True, "mode": "normal"}
         assert "x-ratelimit-limit" not in reply.headers
     live = await client.get("/health/live")
     assert (live.status_code, live.json()) == (200, {"status": "healthy"})
@@ -36,16 +36,18 @@ async def test_index_and_health(gateway: Start, redis_url: str) -> None:
 
 
 async def test_health_when_redis_is_gone(gateway: Start, own_redis: Any) -> None:
-    """Degraded, still 200, and requests are refused in time rather than hung or let through."""
+    """Degraded, still 200, and requests are answered at this replica's share."""
     client = await gateway(redis_url=own_redis.url)
     assert (await client.get("/health")).json()["status"] == "healthy"
     own_redis.kill()
     reply = await client.post("/query", json={"prompt": "x"})
-    assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+    assert (reply.status_code, reply.headers["x-ratelimit-mode"]) == (200, "degraded")
     async with asyncio.timeout(5):
         while (await client.get("/health")).json()["status"] != "degraded":
             continue
-    assert (await client.get("/health")).json()["details"]["store"] == {"kind": "redis", "up": False}
+    for path in ("/health", "/health/ready"):
+        store = (await client.get(path)).json()["details"]["store"]
+        assert store == {"kind": "redis", "up": False, "mode": "degraded"}
     assert "gateway_redis_up 0.0" in (await client.get("/metrics")).text
 
 
@@ -144,7 +146,10 @@ async def test_invented_models_add_no_series(gateway: Start, upstream: Any) -> N
 
 
 async def test_check_toxicity(gateway: Start, upstream: Any) -> None:
-    """Scores and categories with a key; without one an honest unknown, and no paid call."""
+    """
+    Scores and categories with a key; without one the classifier inside the gateway answers, and nothing is paid
+    for.
+    """
     gemini = await upstream()
     gemini.default_verdict = Verdict(hate=0.95, harassment=0.2)
     client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true")
@@ -153,21 +158,25 @@ async def test_check_toxicity(gateway: Start, upstream: Any) -> None:
     assert body["scores"]["HARM_CATEGORY_HATE_SPEECH"] == 0.95
     assert len(body["scores"]) == 5
     client.headers.pop("x-api-key")
-    anonymous = await client.post("/check-toxicity", json={"text": "another"})
-    assert anonymous.json() == {
-        "is_toxic": None,
-        "scores": {},
-        "blocked_categories": [],
-        "error": "an API key is needed: without one no paid classifier is asked",
-    }
+    harmless = (await client.post("/check-toxicity", json={"text": "How do I bake bread at home?"})).json()
+    assert (harmless["is_toxic"], harmless["blocked_categories"], harmless["error"]) == (False, [], None)
+    abuse = (await client.post("/check-toxicity", json={"text": "you are a stupid worthless idiot bitch"})).json()
+    assert (abuse["is_toxic"], abuse["blocked_categories"]) == (True, ["HARM_CATEGORY_HATE_SPEECH"])
+    assert set(abuse["scores"]) == set(body["scores"])
     assert len(gemini.requests) == 1
     opened = await gateway({"gemini": gemini}, ENABLE_SAFETY="true", ENABLE_AUTH="false")
     opened.headers.pop("x-api-key")
     assert (await opened.post("/check-toxicity", json={"text": "x"})).json()["is_toxic"] is True
-    silent = await gateway()
-    assert (await silent.post("/check-toxicity", json={"text": "x"})).json()["error"] == (
-        "no safety classifier is configured"
-    )
+    gemini.default_verdict = Status(503)
+    alone = await gateway({"gemini": gemini}, ENABLE_SAFETY="true", SAFETY_PROVIDERS="gemini")
+    assert (await alone.post("/check-toxicity", json={"text": "x"})).json() == {
+        "is_toxic": None,
+        "scores": {},
+        "blocked_categories": [],
+        "error": "no safety classifier gave a verdict",
+    }
+    unscreened = await gateway(ENABLE_SAFETY="false")
+    assert (await unscreened.post("/check-toxicity", json={"text": "x"})).json()["is_toxic"] is False
 
 
 async def test_batch_security(gateway: Start) -> None:
@@ -270,15 +279,41 @@ def test_every_route_has_a_class_and_an_extractor() -> None:
         next(layer.kwargs["endpoint"] for layer in walk if layer.cls is RouteMiddleware)
         for walk in (_layers(route) for route in app.routes)
     ]
-    assert {endpoint.path for endpoint in endpoints} == {
-        "/", "/health", "/health/live", "/health/ready", "/metrics", "/providers", "/query",
-        "/check-toxicity", "/batch/security", "/batch/resilience", "unmatched",
+    asking = {
+        "/query", "/batch/resilience", "/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages",
+        "/v1/messages/count_tokens",
     }  # fmt: skip
-    for endpoint in endpoints:
-        assert endpoint.auth in ("public", "optional", "key", "admin")
-        assert (endpoint.parse is not None) == ("POST" in endpoint.methods), endpoint.path
-    screened = {endpoint.path for endpoint in endpoints if endpoint.screens}
-    assert screened == {"/query", "/batch/resilience"}
+    checking = {"/check-toxicity", "/batch/security"}
+    administering = {
+        "/router/reset-stats", "/auth/reload-keys", "/auth/reset-metrics", "/admin/config/reload", "/admin/keys",
+        "/admin/keys/{id}", "/admin/keys/{id}/rotate", "/admin/tenants", "/admin/tenants/{id}", "/admin/usage",
+    }  # fmt: skip
+    assert {endpoint.path for endpoint in endpoints} == asking | checking | administering | {
+        "/", "/health", "/health/live", "/health/ready", "/metrics", "/providers", "/v1/models", "/v1/models/{id:path}",
+        "/backend/info", "/router/stats", "/router/health", "/router/rate-limits", "/auth/status", "/auth/metrics",
+        "/docs", "/redoc", "/openapi.json", "/pages/{name}", "unmatched",
+    }  # fmt: skip
+    taking = {endpoint.path for endpoint in endpoints if endpoint.parse is not None and endpoint.auth != "admin"}
+    assert taking == asking | checking
+    assert {endpoint.path for endpoint in endpoints if endpoint.auth == "admin"} == administering
+    assert not {endpoint.path for endpoint in endpoints if endpoint.auth != "admin"} & administering
+    silent = {"/v1/embeddings", "/v1/messages/count_tokens"}  # no model says anything
+    assert {endpoint.path for endpoint in endpoints if endpoint.screens == SCREENS} == silent
+    assert {endpoint.path for endpoint in endpoints if endpoint.screens == ANSWERED} == asking - silent
+    assert not [endpoint.path for endpoint in endpoints if endpoint.screens not in ((), SCREENS, ANSWERED)]
+    # A key may be made for some routes only: each belongs to a group, those of admins to their own.
+    scopes = {(endpoint.path, endpoint.scope) for endpoint in endpoints if endpoint.auth in ("key", "optional")}
+    assert scopes == {
+        *(("/query", "query"), ("/batch/resilience", "query"), ("/v1/embeddings", "embeddings")),
+        *((path, "chat") for path in asking if path.startswith("/v1/") and path != "/v1/embeddings"),
+        *((path, "checks") for path in checking),
+        *((path, "models") for path in ("/v1/models", "/v1/models/{id:path}")),
+        *((path, "status") for path in ("/backend/info", "/router/stats", "/router/health", "/router/rate-limits")),
+        *((path, "status") for path in ("/auth/status", "/auth/metrics", "/providers")),
+        ("unmatched", None),
+    }
+    costly = asking - {"/v1/messages/count_tokens"}
+    assert {endpoint.path for endpoint in endpoints if endpoint.estimate is not None} == costly
 
 
 def _layers(route: Any) -> list[Any]:

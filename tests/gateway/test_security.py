@@ -163,7 +163,7 @@ async def test_no_verdict(gateway: Start, upstream: Any, mode: str, status: int)
     """Closed refuses, open answers, and the next request asks again: failures are not remembered."""
     gemini = await upstream()
     gemini.default_verdict = Status(500)
-    client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true", SAFETY_FAIL_MODE=mode)
+    client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true", SAFETY_FAIL_MODE=mode, SAFETY_PROVIDERS="gemini")
     assert (await client.post("/query", json=ASK)).status_code == status
     assert 'gateway_layer_errors_total{layer="safety",reason="no_verdict"} 1.0' in (await client.get("/metrics")).text
     gemini.default_verdict = Verdict()
@@ -182,20 +182,50 @@ async def test_waiting_for_a_verdict_is_not_our_time(gateway: Start, upstream: A
     assert float(reply.headers["x-gateway-overhead-ms"]) < 400
 
 
+async def test_the_local_classifier_is_the_floor(gateway: Start, upstream: Any) -> None:
+    """
+    When no service judges, it does, closed or not; what it said is not remembered, so the service's return
+    counts.
+    """
+    gemini = await upstream()
+    gemini.default_verdict = Status(500)
+    client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true")
+    abuse = {"prompt": "you are a stupid worthless idiot bitch"}
+    for _ in range(2):
+        reply = await client.post("/query", json=abuse)
+        assert (reply.status_code, reply.json()) == (
+            422,
+            {"detail": "content_policy_violation: the text was judged unsafe: HARM_CATEGORY_HATE_SPEECH"},
+        )
+    assert (await client.post("/query", json=ASK)).status_code == 200
+    gemini.default_verdict = Verdict()
+    assert (await client.post("/query", json=abuse)).status_code == 200
+    assert (await client.get("/health")).json()["details"]["safety"]["classifiers"] == ["gemini", "local"]
+
+
+async def test_safety_without_any_key(gateway: Start) -> None:
+    """The default needs no key: the local classifier judges alone, and long texts as short ones."""
+    client = await gateway(ENABLE_SAFETY="true", MAX_PROMPT_CHARS="20000")
+    long = "The history of bread is long. " * 200
+    assert (await client.post("/query", json={"prompt": long})).status_code == 200
+    abuse = "you are a stupid worthless idiot bitch, " * 40
+    assert (await client.post("/query", json={"prompt": long + abuse})).status_code == 422
+
+
 async def test_safety_without_a_classifier(gateway: Start) -> None:
-    """With no classifier's key the text passes, and health says that nobody judges."""
-    client = await gateway(ENABLE_SAFETY="true")
+    """With no classifier's key, and the local one left out, the text passes, and health says that nobody judges."""
+    client = await gateway(ENABLE_SAFETY="true", SAFETY_PROVIDERS="gemini,lakera,openai")
     assert (await client.post("/query", json=ASK)).status_code == 200
     safety = (await client.get("/health")).json()["details"]["safety"]
     assert safety == {"enabled": True, "classifiers": [], "note": "no classifier is configured: texts pass unjudged"}
 
 
-async def test_redis_round_trips(gateway: Start, upstream: Any, redis_url: str) -> None:
+async def test_redis_round_trips(gateway: Start, upstream: Any, single_redis_url: str) -> None:
     """One command before the upstream call, none after it."""
     gemini = await upstream()
-    client = await gateway({"gemini": gemini}, redis_url=redis_url)
+    client = await gateway({"gemini": gemini}, redis_url=single_redis_url)
     await client.post("/query", json=ASK)
-    stats = Redis.from_url(redis_url)
+    stats = Redis.from_url(single_redis_url)
     before = await stats.info("commandstats")
     for _ in range(5):
         await client.post("/query", json=ASK)
