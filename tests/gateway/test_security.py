@@ -191,12 +191,11 @@ async def test_the_local_classifier_is_the_floor(gateway: Start, upstream: Any) 
     gemini.default_verdict = Status(500)
     client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true")
     abuse = {"prompt": "you are a stupid worthless idiot bitch"}
-    for _ in range(2):
-        reply = await client.post("/query", json=abuse)
-        assert (reply.status_code, reply.json()) == (
-            422,
-            {"detail": "content_policy_violation: the text was judged unsafe: HARM_CATEGORY_HATE_SPEECH"},
-        )
+    reply = await client.post("/query", json=abuse)
+    assert (reply.status_code, reply.json()) == (
+        422,
+        {"detail": "content_policy_violation: the text was judged unsafe: HARM_CATEGORY_HATE_SPEECH"},
+    )
     assert (await client.post("/query", json=ASK)).status_code == 200
     gemini.default_verdict = Verdict()
     assert (await client.post("/query", json=abuse)).status_code == 200
