@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -193,9 +194,7 @@ def document(table: Sequence[Endpoint], *, version: str, walk: Walk) -> dict[str
     models: set[tuple[type[BaseModel], JsonSchemaMode]] = {(row.body, "validation") for row in table if row.body}
     models |= {(model, "serialization") for of in answers.values() for found in of.values() for model in found}
     ordered = sorted(models, key=lambda item: (item[0].__name__, item[0].__module__, item[1]))
-    refs, definitions = models_json_schema(
-        ordered, ref_template="#/components/schemas/{model}", schema_generator=_Schemas
-    )
+    refs, schemas = _schemas(tuple(ordered))
     writer = _Writer(refs, _schemes(walk))
     paths: dict[str, dict[str, Any]] = {}
     for row in table:
@@ -213,12 +212,21 @@ def document(table: Sequence[Endpoint], *, version: str, walk: Walk) -> dict[str
         "tags": [{"name": tag} for tag in dict.fromkeys(row.tag for row in table if row.tag)],
         "paths": paths,
         "components": {
-            "schemas": definitions.get("$defs", {}),
+            "schemas": schemas,
             "responses": dict(sorted(writer.responses.items())),
             "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()},
             "securitySchemes": writer.schemes,
         },
     }
+
+
+@lru_cache(maxsize=8)
+def _schemas(
+    models: tuple[tuple[type[BaseModel], JsonSchemaMode], ...],
+) -> tuple[Mapping[tuple[Any, JsonSchemaMode], JsonSchemaValue], Mapping[str, Any]]:
+    """References to the models' schemas, and these. Kept: it takes most of the time that a document does."""
+    refs, found = models_json_schema(models, ref_template="#/components/schemas/{model}", schema_generator=_Schemas)
+    return refs, found.get("$defs", {})
 
 
 def _schemes(walk: Walk) -> dict[str, dict[str, str]]:

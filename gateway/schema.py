@@ -1,6 +1,7 @@
 """The public contract: what the gateway's own routes take."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Self, TypeVar
 
 import orjson
@@ -83,6 +84,7 @@ class BatchBody(Body):
         return self.model_copy(update={"prompts": list(texts)})
 
 
+@lru_cache(maxsize=8)
 def query_body(*, max_prompt_chars: int, max_tokens: int) -> type[QueryBody]:
     """`QueryBody` with the operator's limits. The default of `max_tokens` stays within them."""
     prompt = Annotated[str, Field(min_length=1, max_length=max_prompt_chars)]
@@ -95,11 +97,13 @@ def query_body(*, max_prompt_chars: int, max_tokens: int) -> type[QueryBody]:
     )
 
 
+@lru_cache(maxsize=8)
 def toxicity_body(*, max_chars: int) -> type[ToxicityBody]:
     text = Annotated[str, Field(min_length=1, max_length=max_chars)]
     return create_model("ToxicityRequest", __base__=ToxicityBody, text=(text, ...))
 
 
+@lru_cache(maxsize=8)
 def batch_body(name: str, *, max_prompts: int, max_chars: int) -> type[BatchBody]:
     prompt = Annotated[str, Field(min_length=1, max_length=max_chars)]
     prompts = Annotated[list[prompt], Field(min_length=1, max_length=max_prompts)]

@@ -15,11 +15,10 @@ from typing import Literal, get_args
 
 from middleware.guard.decode import Form, forms
 from middleware.guard.masking import Placeholders, spans
-from middleware.guard.matcher import Hit, Matcher, of_kinds
+from middleware.guard.matcher import Hit, matcher_of
 from middleware.guard.model import Model
 from middleware.guard.normalise import normalise
 from middleware.guard.rule import Kind, Rule
-from middleware.guard.rules import RULES
 
 Action = Literal["block", "mask", "flag", "off"]
 Outcome = Literal["pass", "flag", "mask", "block"]
@@ -122,7 +121,7 @@ class Guard:
         if "mask" in (injection, sql):
             raise ValueError("injection and sql can be blocked or flagged, not masked")
         kinds: frozenset[Kind] = frozenset(kind for kind, action in self._actions.items() if action != "off")
-        self._matcher = Matcher(of_kinds(RULES, kinds)) if kinds else None
+        self._matcher = matcher_of(kinds) if kinds else None
         self._masked: frozenset[Kind] = frozenset(kind for kind in kinds if self._actions[kind] == "mask")
         self._model = None if injection == "off" else model or Model.load()
 

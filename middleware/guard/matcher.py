@@ -6,12 +6,14 @@ RE2 reads a text in linear time whatever the text (R. Cox, "Regular Expression M
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 import re2
 
 from middleware.guard.automaton import Automaton
 from middleware.guard.rule import CONTEXT, Kind, Rule
+from middleware.guard.rules import RULES
 
 _SET_MEMORY = 32 << 20
 """
@@ -134,5 +136,7 @@ def _located(rule: Rule, pattern: Automaton, data: bytes, text: str) -> Iterator
             return
 
 
-def of_kinds(rules: Sequence[Rule], kinds: frozenset[Kind]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in rules if rule.kind in kinds)
+@cache
+def matcher_of(kinds: frozenset[Kind]) -> Matcher:
+    """The matcher of all rules of these kinds. Compiled once a process: it takes tens of milliseconds."""
+    return Matcher(tuple(rule for rule in RULES if rule.kind in kinds))
