@@ -109,6 +109,21 @@ class _Server(uvicorn.Server):
         await self.on_tick(0)
         await self.leave.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Uvicorn's waits a tenth of a second, also for nobody: thousands of tests would wait for that.
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(3):  # turns of the loop in which an idle connection is gone
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        await self.lifespan.shutdown()
+
 
 @asynccontextmanager
 async def serve(app: Any, *, grace_s: int = 2, limit_s: float = 10.0) -> AsyncIterator[str]:
