@@ -40,7 +40,7 @@ class RedisProxy:
         self.reads: list[bytes] = []
         """What clients sent, piece by piece."""
         self.port = 0
-        self._server = server
+        self.server = server
         self._clients: set[asyncio.StreamWriter] = set()
         self._handlers: set[asyncio.Task[object]] = set()
         self._listener: asyncio.Server | None = None
@@ -104,7 +104,7 @@ class RedisProxy:
         handler.add_done_callback(self._handlers.discard)
         self._clients.add(writer)
         try:
-            server_reader, server_writer = await asyncio.open_unix_connection(self._server.socket_path)
+            server_reader, server_writer = await asyncio.open_unix_connection(self.server.socket_path)
             try:
                 there = asyncio.create_task(self._requests(reader, server_writer))
                 back = asyncio.create_task(self._replies(server_reader, writer))
