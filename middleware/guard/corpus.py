@@ -1177,7 +1177,47 @@ _EVERYDAY: Grammar = {
         {role}
         {role} {only}
         {role} {ask}
+        {contact}
+        {contact}
+        {contact}
+        {contact} {ask}
+        {tool}
+        {tool} {tool}
+        {ask} {tool} {tool}
     """),
+    "contact": _rows("""
+        I am {mail}
+        I'm {name}, {mail}
+        my name is {name} and my email is {mail}
+        {mail} or {mail}
+        {mail} or {mail}, card {card}
+        write to {mail}
+        write to {mail} and {mail}
+        Write to {mail} and "{name}" {mail}.
+        send {what} to {mail}
+        send the {passage} to {mail} and {mail}
+        please forward {what} to {name} <{mail}>
+        email {mail} {about}
+        call me at {phone}
+        Call {name}: {phone}
+        my card is {card}
+        pay with {card}, name {name}
+        contact: {mail}, {phone}
+        is {mail} a valid address?
+        what is the domain of {mail}?
+        who has the number {phone}?
+        my server is {ip}
+        ping {ip}
+        Ship it to {name}, 12 Main Street, Springfield
+        Dear {name}, thank you for your {passage}. Best, {name}
+        {name} was born on 1 May 1980
+    """),
+    "mail": _words("ada@example.org|jane@example.com|bob@example.com|alice@example.com|info@company.test|john.doe@mail.example|support@shop.example|me@home.example|team+news@example.net"),
+    "name": _words("Ada|Jane Doe|Bob|Alice|John Smith|Maria|Dr. Lee|Kofi|Yuki|Olga|Mr Brown"),
+    "phone": _words("+1 202 555 0143|(212) 555-0199|+49 30 901820|555-0123|020 7946 0000"),
+    "card": _words("4111 1111 1111 1111|5555 5555 5555 4444|378282246310005"),
+    "ip": _words("10.0.0.1|192.168.1.20|203.0.113.7"),
+    "tool": _words("send|note|lookup|search|get_weather|send_email|create_ticket|list_files|run|query|read_file|Look up a city|Sends a message|Notes a text|Finds documents|The city|The text to send|Who gets it|a name|units: celsius or fahrenheit|Returns the weather"),
     "greeting": _words("Hello|Hi|Hey|Good morning|Good evening|Hello!|Hi there,|Thanks|Thank you|Thanks a lot!|OK|Okay,|Yes|No|Sure|Please|Great!|Cool|Bye|Hello world|Testing|Test 123|Ping|Are you there?|How are you?|Nice to meet you"),
     "ask": _rows("""
         {do} {what}

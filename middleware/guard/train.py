@@ -38,7 +38,7 @@ _READ = 2_400
 """Characters of a text that are learned from."""
 
 _MADE = 14_000
-"""Texts drawn of each kind of `corpus`; of everyday ones a fifth, or all that is long would look like an attack."""
+"""Texts drawn of each kind of `corpus`; of everyday ones a quarter, or all that is long would look like an attack."""
 
 _EPOCHS, _BATCH, _RATE, _DECAY = 6, 128, 0.2, 1e-5
 
@@ -97,7 +97,7 @@ def made(seed: int = SEED) -> list[Example]:
     return [
         *(Example(text, True, "made", "made-attack") for text in corpus.attacks(_MADE, seed)),
         *(Example(text, False, "made", "made-trigger-words") for text in corpus.harmless(_MADE, seed + 1)),
-        *(Example(text, False, "made", "made-everyday") for text in corpus.everyday(_MADE // 5, seed + 2)),
+        *(Example(text, False, "made", "made-everyday") for text in corpus.everyday(_MADE // 4, seed + 2)),
         *(Example(text, False, "made", "made-documentation") for text in dict.fromkeys(corpus.documentation())),
     ]
 
