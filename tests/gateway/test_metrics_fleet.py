@@ -355,6 +355,10 @@ async def test_an_outage_and_its_end(upstream: Any, own_redis: RedisServer) -> N
         )
 
 
+async def replicas(client: httpx.AsyncClient) -> float:
+    return (await scrape(client))["gateway_replicas{}"]
+
+
 async def test_a_store_that_forgot(upstream: Any, redis_url: str) -> None:
     """After FLUSHALL the counters begin again, at what came since; the gauges are right."""
     up: Upstream = await upstream()
@@ -362,6 +366,8 @@ async def test_a_store_that_forgot(upstream: Any, redis_url: str) -> None:
         for _ in range(3):
             assert await chat(one) == 200
         await eventually(partial(total, two), 3)
+        for client in (one, two):
+            await eventually(partial(replicas, client), 2)
         await redis.flushall()
         assert await chat(two) == 200
         for client in (one, two):
