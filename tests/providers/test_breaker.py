@@ -208,6 +208,19 @@ async def test_refusals_at_once_are_one(clock: Clock, error: ProviderError, paus
         clock.now += pause_s
 
 
+@pytest.mark.parametrize("error", [QuotaExhausted(), BadCredentials()])
+async def test_a_day_of_refusals(breakers: LocalBreakers, clock: Clock, error: ProviderError) -> None:
+    """A service that refuses our key or our account all day is asked with less than one of a hundred calls."""
+    asked, day_s = 0, 24 * 3600
+    for _ in range(day_s):
+        admission = await breakers.admit(target())
+        if isinstance(admission, Permit):
+            asked += 1
+            breakers.failed(admission, error)
+        clock.now += 1
+    assert 20 < asked < day_s / 500
+
+
 async def test_stated_pauses_lengthen_no_other(breakers: LocalBreakers, clock: Clock) -> None:
     """Eight 429s at once are one also for the pause after them, whether they name a time or not."""
     for admitted in [await permit(breakers) for _ in range(8)]:
