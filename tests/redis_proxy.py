@@ -137,9 +137,26 @@ class RedisProxy:
                 server.write(hiredis.pack_command(tuple(command)))
 
     async def _replies(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        while data := await server.read(CHUNK):
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
+        # Late is not slow: what comes while a piece waits is late by as much, and no later.
+        due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        passing = asyncio.create_task(self._pass_on(due, client))
+        clock = asyncio.get_running_loop().time
+        try:
+            while data := await server.read(CHUNK):
+                due.put_nowait((clock() + self.delay_s, data))
+            due.put_nowait((clock(), b""))
+            await passing
+        finally:
+            passing.cancel()
+
+    async def _pass_on(self, due: asyncio.Queue[tuple[float, bytes]], client: asyncio.StreamWriter) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            at, data = await due.get()
+            if at > clock():
+                await asyncio.sleep(at - clock())
+            if not data:
+                return
             if self.black_hole:
                 continue
             left = self.cut_after
@@ -147,6 +164,7 @@ class RedisProxy:
                 self.cut_after = None
                 client.write(data[:left])
                 await client.drain()
+                client.close()
                 return
             if left is not None:
                 self.cut_after = left - len(data)

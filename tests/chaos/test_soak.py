@@ -1,4 +1,4 @@
-"""Four replicas, ten thousand mixed requests, replicas killed, callers leaving: what the limits and the ledger say."""
+"""Four replicas, 20 000 mixed requests, replicas killed, callers leaving: what the limits and the ledger say."""
 
 import asyncio
 import itertools
@@ -20,8 +20,8 @@ from tests.serving import Replica, environment
 from tests.upstream import Answer, Upstream
 
 ADMIN = "admin-key-of-the-tests-0123456789"
-REPLICAS, REQUESTS, CALLERS = 4, 10_000, 24
-KILL_EVERY_S = 6.0
+REPLICAS, REQUESTS, CALLERS = 4, 20_000, 24
+KILL_EVERY_S = 1.0
 LEASE_S = 10.0
 WINDOW_S, LIMIT = 3, 40
 BUDGET_USD = 1.5
@@ -73,7 +73,7 @@ async def test_mixed_requests_with_kills(own_redis: RedisServer, figures: Figure
             await killer
         # One lease after the last kill whatever the dead held is free again.
         await asyncio.sleep(LEASE_S + 2)
-        what = f"{REPLICAS} replicas, mixed requests, kill -9 every {KILL_EVERY_S:.0f} s"
+        what = f"{REPLICAS} replicas, mixed requests, kill -9 after kill -9"
         figures.at_least("H1", f"{what}: requests tried", sum(tally.statuses.values()), REQUESTS)
         figures.at_least("H1", f"{what}: replicas killed", tally.kills, 5)
         excess = seen.most_in_a_window(WINDOW_S * 1_000_000) - LIMIT
@@ -93,7 +93,13 @@ async def test_mixed_requests_with_kills(own_redis: RedisServer, figures: Figure
         for name, row in ledger.items():
             answers = sum(entry["requests"] for entry in row)
             missing = max(0, tally.answers[name] - answers)
-            figures.at_most("L10", f"{what}: whole answers missing in the ledger, key {name}", missing, 0)
+            if name == "windowed":
+                # What no limit depends on is told within a second: that of the killed replica is lost.
+                lost = missing / tally.kills
+                claim = f"{what}: whole answers missing in the ledger per kill, key without a budget"
+                figures.at_most("L10", claim, lost, LIMIT / WINDOW_S)
+            else:
+                figures.at_most("L10", f"{what}: whole answers missing in the ledger, key {name}", missing, 0)
         assert tally.statuses[402] > 0
         assert tally.statuses[429] > 0
         assert tally.statuses[200] > 1000
