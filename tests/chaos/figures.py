@@ -76,6 +76,22 @@ def table(figures: Iterable[Figure]) -> str:
     return "\n".join(["| | claim | figure | bound |", "|---|---|---:|---:|", *rows])
 
 
+FAULTS = "R2"
+"""The id of claims that are made of each fault in turn: `fault: claim`."""
+
+
+def by_fault(figures: Iterable[Figure]) -> str:
+    """One row for each fault, one column for each claim: figure and bound."""
+    cells: dict[str, dict[str, str]] = {}
+    for figure in figures:
+        fault, _, claim = figure.claim.partition(": ")
+        unit = f" {figure.unit}" if figure.unit else ""
+        cells.setdefault(fault, {})[claim] = f"{figure.figure:.3g} {figure.relation} {figure.bound:.3g}{unit}"
+    claims = list(dict.fromkeys(claim for row in cells.values() for claim in row))
+    rows = [f"| {fault} | {' | '.join(row.get(claim, '') for claim in claims)} |" for fault, row in cells.items()]
+    return "\n".join([f"| Redis | {' | '.join(claims)} |", "|---" * (len(claims) + 1) + "|", *rows])
+
+
 def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -89,7 +105,10 @@ def main() -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"README.md has no {BEGIN} … {END}")
-    readme.write_text(f"{before}{BEGIN}\n{machine()}:\n\n{table(stored())}\n{END}{after}")
+    figures = stored()
+    claims = table(figure for figure in figures if figure.id != FAULTS)
+    faults = by_fault(figure for figure in figures if figure.id == FAULTS)
+    readme.write_text(f"{before}{BEGIN}\n{machine()}:\n\n{claims}\n\n{faults}\n{END}{after}")
 
 
 if __name__ == "__main__":
