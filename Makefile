@@ -44,6 +44,7 @@ guard-report guard-model: export GUARD_DATA ?= ../shared/data/guard
 guard-report: .venv/runtime
 	mkdir -p build
 	$(BIN)/python -m middleware.guard.report $(GUARD_DATA) build/guard-report.json
+	$(BIN)/python -m middleware.guard.measure_values $(GUARD_DATA)
 
 guard-model: .venv/runtime
 	$(BIN)/python -m middleware.guard.train $(GUARD_DATA)

@@ -1,7 +1,7 @@
 """The admin API of keys and tenants: `/admin/keys…` and `/admin/tenants…`."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.json_response import json_response
 from gateway.key_records import (
-    DEFAULT_POLICY,
     TENANT_ID,
     KeyChange,
     NewKey,
@@ -89,14 +88,18 @@ class AdminEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """What an admin may do with keys and tenants. `file_tenants` are those of the configuration file."""
+    """
+    What an admin may do with keys and tenants. `file_tenants` are those of the configuration file, `policies` the
+    names of those there are.
+    """
 
     store: KeyStore
     file_tenants: Callable[[], Mapping[str, NewTenant]]
+    policies: Callable[[], Collection[str]]
 
     async def create_key(self, scope: Scope) -> Response:
         body = _body(scope, NewKey)
-        check_policy(body)
+        check_policy(body, self.policies())
         record, key = await self.store.create(body, file_tenants=self.file_tenants())
         response = json_response({**record.shown, "key": key}, 201)
         response.headers["Location"] = f"/admin/keys/{record.id}"
@@ -113,7 +116,7 @@ class Admin:
 
     async def change_key(self, scope: Scope) -> Response:
         body = _body(scope, KeyChange)
-        check_policy(body)
+        check_policy(body, self.policies())
         return json_response((await self.store.change(_id(scope), body)).shown)
 
     async def rotate_key(self, scope: Scope) -> Response:
@@ -126,7 +129,7 @@ class Admin:
 
     async def create_tenant(self, scope: Scope) -> Response:
         body = _body(scope, NewTenant)
-        check_policy(body)
+        check_policy(body, self.policies())
         if body.id in self.file_tenants():
             raise Conflict("there is a tenant with this id already")
         tenant = await self.store.create_tenant(body)
@@ -149,7 +152,7 @@ class Admin:
 
     async def change_tenant(self, scope: Scope) -> Response:
         body = _body(scope, TenantChange)
-        check_policy(body)
+        check_policy(body, self.policies())
         self._check_stored(scope)
         return json_response((await self.store.change_tenant(_id(scope), body)).shown)
 
@@ -175,9 +178,9 @@ def _body(scope: Scope, kind: type[B]) -> B:
     return body
 
 
-def check_policy(fields: RightsFields) -> None:
+def check_policy(fields: RightsFields, policies: Collection[str]) -> None:
     """Raises `InvalidBody` for a policy that is not there."""
-    if fields.policy not in (None, DEFAULT_POLICY):
+    if fields.policy is not None and fields.policy not in policies:
         raise InvalidBody(_NO_POLICY)
 
 

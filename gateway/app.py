@@ -246,7 +246,7 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
         if judged := judges(endpoint):
             layers.append(Middleware(CoverageMiddleware, layers=judged))  # no verdict, no answer: 503
         if "guard" in endpoint.screens:
-            layers.append(Middleware(InputGuardMiddleware, guard=guard))  # injection, PII? 422
+            layers.append(Middleware(InputGuardMiddleware, guard=guard, choose=guard.of))  # injection, PII? 422
         if "safety" in endpoint.screens and settings.enable_safety:
             layers.append(  # harmful? 422
                 Middleware(

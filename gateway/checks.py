@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from starlette.responses import Response
@@ -19,7 +18,7 @@ from gateway.query import answered, failed
 from gateway.restoring import Restoring
 from gateway.schema import BatchBody, ToxicityBody
 from middleware.claim import Estimate
-from middleware.guard.guard import Report, Verdict
+from middleware.guard.guard import Guard
 from middleware.input_guard import MASKED
 from middleware.record import RECORD
 from middleware.refusal import Refusal
@@ -74,26 +73,32 @@ def _no_verdict(error: str) -> Response:
     return json_response({"is_toxic": None, "scores": {}, "blocked_categories": [], "error": error})
 
 
-class Scanner(Protocol):
-    """A `Guard`, or what stands for the one of the moment."""
+class Guards(Protocol):
+    """The guard that holds for who asks; `of` raises `LookupError` when there is none."""
 
-    def scan(self, text: str) -> Report: ...
+    def of(self, scope: Scope) -> Guard: ...
 
-    def inspect(self, texts: Sequence[str]) -> Verdict: ...
+
+_NO_VERDICT = Refusal(503, "unavailable", "the input guard gave no verdict", {"Retry-After": "1"})
 
 
 class BatchSecurity:
     """What the input guard finds in each prompt. Calls no model. `prompt` is masked before it is cut."""
 
-    def __init__(self, guard: Scanner) -> None:
-        self.guard = guard
+    def __init__(self, guards: Guards) -> None:
+        self.guards = guards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = PROMPT.require(scope)
+        try:
+            guard = self.guards.of(scope)
+        except LookupError:
+            await _NO_VERDICT(scope, receive, send)
+            return
         results = []
         for prompt in body.texts:
-            report = self.guard.scan(prompt)
-            verdict = self.guard.inspect((prompt,))
+            report = guard.scan(prompt)
+            verdict = guard.inspect((prompt,))
             results.append(
                 {
                     "prompt": report.masked(prompt)[:SHOWN_CHARS],

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from gateway.file_tenants import read_tenants
-from gateway.key_records import NewTenant
+from gateway.key_records import DEFAULT_POLICY, NewTenant
+from gateway.policies import Policy, read_policies
 from gateway.settings import SettingsError
 from gateway.yaml_reader import NotYaml, read_yaml
-from middleware.guard.guard import Action
 from providers.catalogue import AliasTarget, Catalogue
 from providers.entries import Entry, shown
 from providers.pricing import Price
@@ -26,22 +26,10 @@ from providers.routing import Sticky, Strategy
 
 Unsupported = Literal["drop", "refuse"]
 """What is done about a field that a target would do without: `drop` it and say so, or `refuse` the request."""
-Unmasked = Literal["block", "flag", "off"]
-
 _PLACE = "GATEWAY_CONFIG"
 _SECTIONS = ("services", "models", "prices", "router", "policies", "tenants")
 _MAX_PRICE = 1_000_000
 _NOT_TARGETS = "must be a model, a list of models, or a list of {target, weight, priority}, and not empty"
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyActions:
-    """What the policy `default` says; None: as the variables say (`INJECTION_ACTION` and its like)."""
-
-    injection: Unmasked | None = None
-    pii: Action | None = None
-    secrets: Action | None = None
-    sql: Unmasked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +42,7 @@ class FileConfig:
     strategy: Strategy = "priority"
     sticky: Sticky = "session"
     unsupported: Unsupported = "drop"
-    policy: PolicyActions = PolicyActions()
+    policies: Mapping[str, Policy] = field(default_factory=lambda: {DEFAULT_POLICY: Policy()})
     tenants: Mapping[str, NewTenant] = field(default_factory=dict)
 
 
@@ -93,8 +81,8 @@ class _Reader:
         aliases = self._aliases()
         prices = self._prices(served)
         strategy, sticky, unsupported = self._router()
-        policy = self._policy()
-        tenants = read_tenants(self._top, self._problems)
+        policies = read_policies(self._top, self._problems)
+        tenants = read_tenants(self._top, self._problems, policies)
         if served:  # else every name would seem to be nobody's
             try:
                 Catalogue(served, aliases)
@@ -107,7 +95,7 @@ class _Reader:
             strategy=strategy or "priority",
             sticky=sticky or "session",
             unsupported=unsupported or "drop",
-            policy=policy,
+            policies=policies,
             tenants=tenants,
         )
 
@@ -192,20 +180,3 @@ class _Reader:
         stickies: tuple[Sticky, ...] = get_args(Sticky)
         ways: tuple[Unsupported, ...] = get_args(Unsupported)
         return entry.choice("strategy", strategies), entry.choice("sticky", stickies), entry.choice("unsupported", ways)
-
-    def _policy(self) -> PolicyActions:
-        section = self._top.map("policies") or {}
-        policies = Entry(section, self._top.at("policies"), self._problems)
-        for name in sorted(section.keys() - {"default"}):
-            policies.wrong(shown(name), "only the policy 'default' is supported by this version")
-        value = policies.map("default")
-        entry = Entry(value or {}, policies.at("default"), self._problems)
-        entry.check_keys(("injection", "pii", "secrets", "sql"))
-        actions: tuple[Action, ...] = get_args(Action)
-        unmasked: tuple[Unmasked, ...] = get_args(Unmasked)
-        return PolicyActions(
-            injection=entry.choice("injection", unmasked),
-            pii=entry.choice("pii", actions),
-            secrets=entry.choice("secrets", actions),
-            sql=entry.choice("sql", unmasked),
-        )

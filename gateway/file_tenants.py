@@ -1,13 +1,12 @@
 """The section `tenants` of the configuration file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
 from gateway.key_records import (
-    DEFAULT_POLICY,
     DEFAULT_TENANT,
     MAX_CONCURRENCY,
     MAX_TOKENS,
@@ -25,8 +24,8 @@ _FIELDS = (
 )
 
 
-def read_tenants(top: Entry, problems: list[str]) -> Mapping[str, NewTenant]:
-    """By id. What is wrong goes to `problems`, and that tenant is left out."""
+def read_tenants(top: Entry, problems: list[str], policies: Collection[str]) -> Mapping[str, NewTenant]:
+    """By id. `policies` are those there are. What is wrong goes to `problems`, and that tenant is left out."""
     found: dict[str, NewTenant] = {}
     section = top.map("tenants") or {}
     reader = Entry(section, top.at("tenants"), problems)
@@ -36,13 +35,13 @@ def read_tenants(top: Entry, problems: list[str]) -> Mapping[str, NewTenant]:
             reader.wrong(shown(id), why)
             continue
         fields = reader.map(id)
-        tenant = _tenant(id, Entry(fields or {}, reader.at(id), problems), problems)
+        tenant = _tenant(id, Entry(fields or {}, reader.at(id), problems), problems, policies)
         if tenant is not None:
             found[id] = tenant
     return found
 
 
-def _tenant(id: str, entry: Entry, problems: list[str]) -> NewTenant | None:
+def _tenant(id: str, entry: Entry, problems: list[str], policies: Collection[str]) -> NewTenant | None:
     before = len(problems)
     entry.check_keys(_FIELDS)
     budget = Entry(entry.map("budget_usd") or {}, entry.at("budget_usd"), problems)
@@ -56,7 +55,7 @@ def _tenant(id: str, entry: Entry, problems: list[str]) -> NewTenant | None:
         "concurrency": entry.whole("concurrency", 0, MAX_CONCURRENCY),
         "budget_usd": Budget(day=budget.amount("day", MAX_USD), month=budget.amount("month", MAX_USD)),
         "allowed_models": list(entry.texts("allowed_models")) if "allowed_models" in entry else None,
-        "policy": entry.choice("policy", (DEFAULT_POLICY,)),
+        "policy": entry.choice("policy", sorted(policies)),
         "strict": entry.flag("strict") or False,
         "disabled": entry.flag("disabled") or False,
         "metadata": {name: notes.text(name, lambda _: True, "must be text") or "" for name in metadata},

@@ -11,8 +11,8 @@ import orjson
 
 from gateway.admin import check_policy, parse_new_key, parse_rotation
 from gateway.announcements import Announcements
-from gateway.config_file import read_config
-from gateway.key_records import SCOPES, NewTenant
+from gateway.config_file import FileConfig, read_config
+from gateway.key_records import SCOPES
 from gateway.key_store import Conflict, KeyStore, NotFound, StoreUnavailable, UnknownTenant
 from gateway.redis import connect
 from gateway.services import configured_services
@@ -23,7 +23,7 @@ from middleware.body import InvalidBody
 _FAILED = 1
 """Exit status when the store says no."""
 
-_Command = Callable[[KeyStore, argparse.Namespace, Mapping[str, NewTenant]], Awaitable[Any]]
+_Command = Callable[[KeyStore, argparse.Namespace, FileConfig], Awaitable[Any]]
 
 
 def add_key_commands(parser: argparse.ArgumentParser) -> None:
@@ -92,9 +92,9 @@ def _run(act: _Command, options: argparse.Namespace) -> None:
         settings = load_settings(environment)
         if settings.redis_url is None:
             raise SettingsError(["REDIS_URL: required, as the embedded store lives and dies with its process"])
-        tenants = _file_tenants(settings, environment)
+        config = _config(settings, environment)
         try:
-            answer = asyncio.run(_with_store(settings, lambda store: act(store, options, tenants)))
+            answer = asyncio.run(_with_store(settings, lambda store: act(store, options, config)))
         except InvalidBody as error:
             problems = [f"{'.'.join(map(str, field.loc))}: {field.msg}" for field in error.fields]
             raise SettingsError(problems) from None
@@ -117,13 +117,13 @@ async def _with_store(settings: Settings, act: Callable[[KeyStore], Awaitable[An
         await redis.aclose()
 
 
-def _file_tenants(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, NewTenant]:
+def _config(settings: Settings, environment: Mapping[str, str]) -> FileConfig:
     if settings.gateway_config is None:
-        return {}
-    return read_config(settings.gateway_config, environment, lambda: configured_services(settings, environment)).tenants
+        return FileConfig(())
+    return read_config(settings.gateway_config, environment, lambda: configured_services(settings, environment))
 
 
-async def _create(store: KeyStore, options: argparse.Namespace, tenants: Mapping[str, NewTenant]) -> Any:
+async def _create(store: KeyStore, options: argparse.Namespace, config: FileConfig) -> Any:
     names = (
         *("name", "tenant", "scopes", "rate_limit", "tokens_per_minute", "concurrency", "allowed_models"),
         *("policy", "strict", "expires_at", "disabled"),
@@ -133,28 +133,28 @@ async def _create(store: KeyStore, options: argparse.Namespace, tenants: Mapping
     fields["budget_usd"] = {name: amount for name, amount in budget.items() if amount is not None} or None
     fields["metadata"] = dict(options.metadata or ())
     body = parse_new_key(fields)
-    check_policy(body)
-    record, key = await store.create(body, file_tenants=tenants)
+    check_policy(body, config.policies)
+    record, key = await store.create(body, file_tenants=config.tenants)
     return {**record.shown, "key": key}
 
 
-async def _list_keys(store: KeyStore, options: argparse.Namespace, tenants: Mapping[str, NewTenant]) -> Any:
+async def _list_keys(store: KeyStore, options: argparse.Namespace, config: FileConfig) -> Any:
     page = await store.page(limit=options.limit, cursor=options.cursor)
     following = None if page.cursor is None else str(page.cursor)
     return {"keys": [record.shown for record in page.keys], "next_cursor": following}
 
 
-async def _show(store: KeyStore, options: argparse.Namespace, tenants: Mapping[str, NewTenant]) -> Any:
+async def _show(store: KeyStore, options: argparse.Namespace, config: FileConfig) -> Any:
     return (await store.get(options.id)).shown
 
 
-async def _rotate(store: KeyStore, options: argparse.Namespace, tenants: Mapping[str, NewTenant]) -> Any:
+async def _rotate(store: KeyStore, options: argparse.Namespace, config: FileConfig) -> Any:
     grace = parse_rotation({} if options.grace_s is None else {"grace_s": options.grace_s})
     record, key = await store.rotate(options.id, grace_s=grace.grace_s)
     return {**record.shown, "key": key}
 
 
-async def _revoke(store: KeyStore, options: argparse.Namespace, tenants: Mapping[str, NewTenant]) -> Any:
+async def _revoke(store: KeyStore, options: argparse.Namespace, config: FileConfig) -> Any:
     await store.revoke(options.id)
     return {"revoked": options.id}
 

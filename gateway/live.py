@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.config_file import FileConfig, PolicyActions, Unsupported, read_config
-from gateway.key_records import NewTenant
+from gateway.config_file import FileConfig, Unsupported, read_config
+from gateway.key_records import DEFAULT_POLICY, NewTenant
+from gateway.policies import Policy
 from gateway.services import configured_services
 from gateway.settings import Settings, SettingsError
 from middleware.guard.guard import Action, Guard
@@ -25,7 +26,7 @@ _Look = tuple[int, int, int] | None
 
 
 class GuardActions(NamedTuple):
-    """The arguments of `Guard`: what the file's policy says, else the variables."""
+    """What is done about each kind: what the policy says, else the policy `default`, else the variables."""
 
     injection: Action
     pii: Action
@@ -34,21 +35,44 @@ class GuardActions(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class GuardTerms:
+    """All that a policy's guard is made of: guards of equal terms are one."""
+
+    actions: GuardActions
+    monitor: bool = False
+    allow: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, str], ...] = ()
+
+    def guard(self) -> Guard:
+        return Guard(**self.actions._asdict(), monitor=self.monitor, allow=self.allow, patterns=self.patterns)
+
+
+@dataclass(frozen=True, slots=True)
 class Routing:
     """
     One state of the configuration. A request takes it once and keeps it to its end.
 
-    `guard` is made of `actions`. `generation` counts up from 1.
+    `guards` are those of `terms`, by the names of the policies. `generation` counts up from 1.
     """
 
     router: Router
     prices: Prices
-    guard: Guard
-    actions: GuardActions
+    guards: Mapping[str, Guard]
+    terms: Mapping[str, GuardTerms]
     unsupported: Unsupported
     generation: int
     tenants: Mapping[str, NewTenant] = field(default_factory=dict)
     """Those of the file, by id."""
+
+    @property
+    def guard(self) -> Guard:
+        """Of the policy `default`."""
+        return self.guards[DEFAULT_POLICY]
+
+    @property
+    def actions(self) -> GuardActions:
+        """Of the policy `default`."""
+        return self.terms[DEFAULT_POLICY].actions
 
 
 class LiveConfig:
@@ -155,11 +179,11 @@ class LiveConfig:
             latencies=self._latencies,
             prices=prices,
         )
-        actions = self._actions(config.policy)
-        # Its patterns take some 30 ms to compile.
-        guard = before.guard if before is not None and before.actions == actions else Guard(**actions._asdict())
+        terms = self._terms(config.policies)
+        made = {} if before is None else {before.terms[name]: guard for name, guard in before.guards.items()}
+        guards = {name: made.get(of_policy) or of_policy.guard() for name, of_policy in terms.items()}
         generation = 1 if before is None else before.generation + 1
-        return Routing(router, prices, guard, actions, config.unsupported, generation, config.tenants)
+        return Routing(router, prices, guards, terms, config.unsupported, generation, config.tenants)
 
     def _config(self) -> FileConfig:
         if self._path is None:
@@ -170,15 +194,23 @@ class LiveConfig:
             self._path, self._environment, lambda: configured_services(self._settings, self._environment)
         )
 
-    def _actions(self, policy: PolicyActions) -> GuardActions:
-        settings = self._settings
+    def _terms(self, policies: Mapping[str, Policy]) -> Mapping[str, GuardTerms]:
+        settings, default = self._settings, policies[DEFAULT_POLICY]
         injection = settings.injection_action if settings.enable_prompt_injection_check else "off"
-        return GuardActions(
-            injection=policy.injection or injection,
-            pii=policy.pii or settings.pii_action,
-            secrets=policy.secrets or settings.secrets_action,
-            sql=policy.sql or settings.sql_action,
-        )
+        return {
+            name: GuardTerms(
+                GuardActions(
+                    injection=policy.injection or default.injection or injection,
+                    pii=policy.pii or default.pii or settings.pii_action,
+                    secrets=policy.secrets or default.secrets or settings.secrets_action,
+                    sql=policy.sql or default.sql or settings.sql_action,
+                ),
+                policy.monitor,
+                policy.allow,
+                policy.patterns,
+            )
+            for name, policy in policies.items()
+        }
 
 
 def _look(path: Path) -> _Look:

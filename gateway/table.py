@@ -23,7 +23,7 @@ from gateway.admin import (
 )
 from gateway.allowance import ServiceAllowance
 from gateway.auth_status import AuthMetrics, AuthStatus, LiveKeys, ReloadConfig, ReloadKeys
-from gateway.checks import BatchResilience, BatchSecurity, CheckToxicity, Scanner
+from gateway.checks import BatchResilience, BatchSecurity, CheckToxicity, Guards
 from gateway.exchange import ChatEndpoint, Surface
 from gateway.key_records import KeyChange, KeyScope, NewKey, NewTenant, Rotation, TenantChange
 from gateway.key_store import KeyStore
@@ -76,7 +76,7 @@ class Parts:
     breakers: Breakers
     allowance: ServiceAllowance
     models: ModelList
-    guard: Scanner
+    guard: Guards
     output: OutputGuard
     classifier: ClassifierChain | None
     local_classifier: ClassifierChain
@@ -317,7 +317,7 @@ def _auth(parts: Parts) -> list[Endpoint]:
 
 def _admin(parts: Parts) -> list[Endpoint]:
     """Keys and tenants."""
-    admin = Admin(parts.key_store, lambda: parts.live.current.tenants)
+    admin = Admin(parts.key_store, lambda: parts.live.current.tenants, lambda: parts.live.current.guards)
     key, keys, new_key = answers.KeyRecord, answers.KeyRecords, answers.NewKeyRecord
     tenant, tenants = answers.TenantRecord, answers.TenantRecords
     make_key, change_key, rotate = (NewKey, parse_new_key), (KeyChange, parse_key_change), (Rotation, parse_rotation)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -51,6 +51,7 @@ _MESSAGES: Mapping[str, str] = {
     "pii_detected": "the text contains personal data",
     "secret_detected": "the text contains a key or another secret",
     "sql_injection": "the text contains an SQL or command injection",
+    "content_policy_violation": "the text holds what the operator does not allow",
 }
 
 LONG = 8_192
@@ -66,11 +67,15 @@ class InputGuardMiddleware:
 
     Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED; a value that cannot be is refused. A guard
     that raises gave no verdict: 503, and the endpoint is not called.
+
+    `choose`: which guard holds for a request, by its PRINCIPAL say; else `guard` does for all. If it raises, there is
+    no verdict.
     """
 
-    def __init__(self, app: ASGIApp, *, guard: TextGuard) -> None:
+    def __init__(self, app: ASGIApp, *, guard: TextGuard, choose: Callable[[Scope], TextGuard] | None = None) -> None:
         self.app = app
         self.guard = guard
+        self.choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or (PROMPT.get(scope) is None and scope["method"] in ("GET", "HEAD", "OPTIONS")):
@@ -80,10 +85,11 @@ class InputGuardMiddleware:
         prompt = PROMPT.require(scope)
         record = RECORD.get(scope)
         try:
+            guard = self.guard if self.choose is None else self.choose(scope)
             if sum(map(len, prompt.texts)) > LONG:
-                verdict = await asyncio.to_thread(self.guard.inspect, prompt.texts)
+                verdict = await asyncio.to_thread(guard.inspect, prompt.texts)
             else:
-                verdict = self.guard.inspect(prompt.texts)
+                verdict = guard.inspect(prompt.texts)
             outcome, code = verdict.outcome, verdict.code
         except Exception as error:
             log.error("the input guard gave no verdict: %s", type(error).__name__)

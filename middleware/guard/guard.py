@@ -8,32 +8,42 @@ the original can be cut out for it.
 Injections are found by rules, each sure of itself, and by a model that weighs the whole wording.
 """
 
+import hashlib
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from secrets import token_bytes
 from typing import Literal, get_args
 
 from middleware.guard.decode import Form, forms
 from middleware.guard.masking import Placeholders, spans
-from middleware.guard.matcher import Hit, matcher_of
-from middleware.guard.model import Model
+from middleware.guard.matcher import Hit, Matcher, matcher_of
+from middleware.guard.model import Model, shipped
 from middleware.guard.normalise import normalise
 from middleware.guard.rule import Kind, Rule
 
 Action = Literal["block", "mask", "flag", "off"]
 Outcome = Literal["pass", "flag", "mask", "block"]
-Code = Literal["prompt_injection", "secret_detected", "pii_detected", "sql_injection"]
-Reason = Literal["prompt_injection", "secret", "pii", "sql"]
+Code = Literal["prompt_injection", "secret_detected", "pii_detected", "sql_injection", "content_policy_violation"]
+Reason = Literal["prompt_injection", "secret", "pii", "sql", "own_pattern"]
 
 _CODES: Mapping[Kind, Code] = {
     "injection": "prompt_injection",
     "secret": "secret_detected",
     "pii": "pii_detected",
     "sql": "sql_injection",
+    "own": "content_policy_violation",
 }
 """In the order of precedence when several kinds are to be blocked: a refusal has one code."""
 
-_REASONS: Mapping[Kind, Reason] = {"injection": "prompt_injection", "secret": "secret", "pii": "pii", "sql": "sql"}
+_REASONS: Mapping[Kind, Reason] = {
+    "injection": "prompt_injection",
+    "secret": "secret",
+    "pii": "pii",
+    "sql": "sql",
+    "own": "own_pattern",
+}
 
 
 LIKENESS = Rule("injection-model", "injection", "")
@@ -41,6 +51,29 @@ LIKENESS = Rule("injection-model", "injection", "")
 
 _JOINT = 240
 """Characters of each end of a text that are read together with its neighbours'."""
+
+WORTH_KEEPING = 200
+"""Characters of a text whose verdict is remembered: shorter ones are read faster than they are looked up."""
+REMEMBERED = 20_000
+"""Texts, some 100 bytes each: a digest keyed with a secret of the process, from which no text can be told."""
+_DIGEST_KEY = token_bytes(32)
+
+
+class _Clean:
+    """Digests of the texts in which nothing was found, the oldest forgotten first. For many threads."""
+
+    def __init__(self) -> None:
+        self._digests: dict[bytes, None] = {}
+        self._lock = threading.Lock()
+
+    def knows(self, digest: bytes) -> bool:
+        return digest in self._digests
+
+    def add(self, digest: bytes) -> None:
+        with self._lock:
+            self._digests[digest] = None
+            if len(self._digests) > REMEMBERED:
+                del self._digests[next(iter(self._digests))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +137,30 @@ PASS = Verdict()
 
 class Guard:
     """
-    Decides by rules and one file of weights; no state, no I/O after it is made, time linear in the length of the texts.
+    Decides by rules and one file of weights; no state but which texts were clean, no I/O after it is made, time linear
+    in the length of the texts.
 
-    An action per kind; "off" leaves that kind's rules out altogether. Raises `ValueError` for an unknown action and for
-    `mask` of injection or sql: there is no value to take out. Raises `ModelError` if there is to
-    be a model, none is given, and the file's cannot be used.
+    An action per kind; "off" leaves that kind's rules out altogether. `monitor`: what would be refused or masked is
+    flagged instead. `allow`: values that are no finding, whatever their case. `patterns`: RE2 by name; a text that
+    holds one is refused.
+
+    Raises `ValueError` for an unknown action and for `mask` of injection or sql: there is no value to take out. Raises
+    `re2.error` for what is no pattern, and `ModelError` if there is to be a model, none is given, and the file's cannot
+    be used.
     """
 
     def __init__(
-        self, model: Model | None = None, /, *, injection: Action, pii: Action, secrets: Action, sql: Action
+        self,
+        model: Model | None = None,
+        /,
+        *,
+        injection: Action,
+        pii: Action,
+        secrets: Action,
+        sql: Action,
+        monitor: bool = False,
+        allow: Sequence[str] = (),
+        patterns: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._actions: Mapping[Kind, Action] = {"injection": injection, "secret": secrets, "pii": pii, "sql": sql}
         for kind, action in self._actions.items():
@@ -121,56 +169,74 @@ class Guard:
         if "mask" in (injection, sql):
             raise ValueError("injection and sql can be blocked or flagged, not masked")
         kinds: frozenset[Kind] = frozenset(kind for kind, action in self._actions.items() if action != "off")
-        self._matcher = matcher_of(kinds) if kinds else None
+        self._actions = {**self._actions, "own": "block"}
+        self._monitor = monitor
+        self._allowed = frozenset(value.casefold() for value in allow)
+        self._matchers = [matcher_of(kinds)] if kinds else []
+        if patterns:
+            self._matchers.append(Matcher([Rule(f"own-{name}", "own", pattern) for name, pattern in patterns]))
         self._masked: frozenset[Kind] = frozenset(kind for kind in kinds if self._actions[kind] == "mask")
-        self._model = None if injection == "off" else model or Model.load()
+        self._model = None if injection == "off" else model or shipped()
+        self._clean = _Clean()
 
-    def scan(self, text: str, *, threshold: float | None = None) -> Report:
+    def scan(self, text: str) -> Report:
         """
         What the text holds, of the kinds that are not off. Raises `MatchError` rather than leave a text unread.
 
-        `threshold`: of the model, for text of this origin; None is that of its file.
+        A text in which nothing was found is not read again for as long as it is remembered: of a long conversation,
+        only what is new.
         """
-        if self._matcher is None:
+        if not self._matchers:
             return _CLEAN
+        if len(text) < WORTH_KEEPING:
+            return self._read(text)
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=_DIGEST_KEY, digest_size=16).digest()
+        if self._clean.knows(digest):
+            return _CLEAN
+        report = self._read(text)
+        if report is _CLEAN:
+            self._clean.add(digest)
+        return report
+
+    def _read(self, text: str) -> Report:
         plain: list[Hit] = []
         others: list[tuple[Form, list[Hit]]] = []
         for form in forms(text):
             if form.text is text:
-                plain = self._matcher.hits(text, every=self._masked)
+                plain = self._hits(text)
             elif not form.guess:
-                others.append((form, self._matcher.hits(form.text, every=self._masked)))
+                others.append((form, self._hits(form.text)))
             elif self._model is not None:
-                others.append((form, self._matcher.hits(form.text, only="injection")))
+                others.append((form, self._hits(form.text, only="injection")))
         hits = [*plain, *(hit for _, found in others for hit in found)]
         read = (Form(text), *(form for form, _ in others))
-        if not any(hit.rule.kind == "injection" for hit in hits) and any(
-            self._likely(form, threshold) for form in read
-        ):
+        if not any(hit.rule.kind == "injection" for hit in hits) and any(self._likely(form) for form in read):
             plain.append(Hit(LIKENESS))
         found = [(form, hits) for form, hits in others if hits]
         return _report(plain, found) if plain or found else _CLEAN
 
-    def _likely(self, form: Form, threshold: float | None) -> bool:
-        return self._model is not None and self._model.finds(form.text, disguised=form.disguised, threshold=threshold)
+    def _hits(self, text: str, only: Kind | None = None) -> list[Hit]:
+        hits = [hit for matcher in self._matchers for hit in matcher.hits(text, only, self._masked)]
+        if self._allowed and hits:
+            return [hit for hit in hits if hit.value.casefold() not in self._allowed]
+        return hits
 
-    def inspect(self, texts: Sequence[str], *, threshold: float | None = None) -> Verdict:
+    def _likely(self, form: Form) -> bool:
+        return self._model is not None and self._model.finds(form.text, disguised=form.disguised)
+
+    def inspect(self, texts: Sequence[str]) -> Verdict:
         """
         One verdict over all texts of a request. Raises `MatchError`.
 
         Several texts are also read as one, for injection only: an attack cut in two is put together again by the
-        provider's model. Of long texts, our model reads the ends.
+        provider's model. Of long texts, the ends.
         """
-        reports = [self.scan(text, threshold=threshold) for text in texts]
+        reports = [self.scan(text) for text in texts]
         joined: list[Hit] = []
-        if (
-            self._matcher is not None
-            and self._model is not None
-            and len(texts) > 1
-            and not any(report.injection for report in reports)
-        ):
-            joined = self._matcher.hits(normalise(" ".join(texts)), only="injection")
-            if not joined and self._likely(Form(normalise(_joints(texts))), threshold):
+        if self._model is not None and len(texts) > 1 and not any(report.injection for report in reports):
+            seams = Form(normalise(_joints(texts)))
+            joined = self._hits(seams.text, only="injection")
+            if not joined and self._likely(seams):
                 joined = [Hit(LIKENESS)]
         if not joined and all(report is _CLEAN for report in reports):
             return PASS
@@ -191,6 +257,8 @@ class Guard:
         def verdict(outcome: Outcome, **more: object) -> Verdict:
             return Verdict(outcome, reasons=reasons, rules=rules, types=dict(types), score=score, **more)  # type: ignore[arg-type]
 
+        if self._monitor:
+            return verdict("flag")
         to_mask: set[Kind] = {kind for kind in found if self._actions[kind] == "mask"}
         disguised = {hit.rule.kind for report in reports for hit in report.disguised}
         for kind in found:

@@ -78,8 +78,8 @@ class Matcher:
 
     def hits(self, text: str, only: Kind | None = None, every: frozenset[Kind] = frozenset()) -> list[Hit]:
         """
-        Raises `MatchError`. Values in order of rule, then place; injection and sql rules report once. `only`: rules
-        of that kind. `every`: kinds without the bound of MAX_VALUES.
+        Raises `MatchError`. Values in order of rule, then place; injection, sql and own rules report once. `only`:
+        rules of that kind. `every`: kinds without the bound of MAX_VALUES.
         """
         data = text.encode("utf-8", "replace")  # a lone surrogate becomes "?", one character for one
         found = self._match(data)
@@ -98,7 +98,7 @@ class Matcher:
 
 
 def _located(rule: Rule, pattern: Automaton, data: bytes, text: str) -> Iterator[Hit]:
-    once = rule.kind in ("injection", "sql")
+    once = rule.kind in ("injection", "sql", "own")
     position, checks, ascii_only = 0, 0, len(data) == len(text)
     bytes_seen = chars_seen = 0
 

@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,9 @@ class Model:
         totals, ns = sums[width:] - sums[:-width], numbers[width:] - numbers[:-width]
         best = max(total / norm(number) for total, number in zip(totals.tolist(), ns.tolist(), strict=True))
         return float(self.header.bias + self.header.scale * best - SURCHARGE)
+
+
+@cache
+def shipped() -> Model:
+    """The model of the package, read once a process. Raises `ModelError`."""
+    return Model.load()

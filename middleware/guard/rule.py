@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["injection", "secret", "pii", "sql"]
+Kind = Literal["injection", "secret", "pii", "sql", "own"]
+"""`own`: the operator's patterns."""
 
 Check = Callable[[str, str, str], bool]
 """

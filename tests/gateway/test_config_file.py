@@ -21,8 +21,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gateway.config_file import FileConfig, PolicyActions, read_config
+from gateway.config_file import FileConfig, read_config
 from gateway.live import GuardActions, LiveConfig, Routing
+from gateway.policies import Policy
 from gateway.services import configured_services
 from gateway.settings import SettingsError, load_settings
 from gateway.yaml_reader import MAX_ALIASES, MAX_BYTES
@@ -66,6 +67,13 @@ prices:
 router: {strategy: least-latency, sticky: off, unsupported: refuse}
 policies:
   default: {injection: flag, pii: mask, secrets: off, sql: off}
+  watched:
+    pii: off
+    monitor: true
+    allow: [support@acme.example, +1 202 555 0143]
+    patterns: {projects: '(?i)\\bproject (?:titan|atlas)\\b'}
+tenants:
+  acme: {policy: watched}
 """
 WHOLE_ENVIRONMENT = {
     "KEY_ONE": "k1",
@@ -130,7 +138,16 @@ def test_whole(tmp_path: Path) -> None:
         "own/x": Price(Decimal(1), Decimal("1.5")),
     }
     assert (config.strategy, config.sticky, config.unsupported) == ("least-latency", "off", "refuse")
-    assert config.policy == PolicyActions("flag", "mask", "off", "off")
+    assert config.policies == {
+        "default": Policy("flag", "mask", "off", "off"),
+        "watched": Policy(
+            pii="off",
+            monitor=True,
+            allow=("support@acme.example", "+1 202 555 0143"),
+            patterns=(("projects", r"(?i)\bproject (?:titan|atlas)\b"),),
+        ),
+    }
+    assert config.tenants["acme"].policy == "watched"
 
 
 @pytest.mark.parametrize("text", ["{}", "services:\nmodels:\nrouter:\n", "policies: {default: }", "\ufeff{}"])
@@ -315,7 +332,21 @@ AT = "GATEWAY_CONFIG: "
                 "router.unsupported: must be one of drop, refuse",
             ],
         ),
-        ("policies: {strict: {pii: block}}", ["policies.strict: only the policy 'default' is supported"]),
+        ("policies: {Strict: {}, 'a b': {}}", [f"policies.{x}: a name has at most 63" for x in ("Strict", "a b")]),
+        (
+            "policies: {p: {monitor: hidden, allow: hidden, patterns: {X: a, ok: a+, open: '(hidden', any: 'a*',"
+            f" back: '(a)\\1', long: {'a' * 1001}}}}}}}",
+            [
+                "policies.p.monitor: must be true or false",
+                "policies.p.allow: must be a list of values",
+                "policies.p.patterns.X: a name has at most 63",
+                *(f"policies.p.patterns.{x}: must be an RE2 pattern" for x in ("open", "any", "back", "long")),
+            ],
+        ),
+        (
+            f"policies: {{p: {{patterns: {{{', '.join(f'p{i}: a' for i in range(101))}}}}}}}",
+            ["policies.p.patterns: must be at most 100"],
+        ),
         ("policies: {default: block}", ["policies.default: must be a map"]),
         (
             "policies: {default: {injection: mask, pii: hidden, secrets: [], sql: mask, output: flag}}",
@@ -666,4 +697,4 @@ def test_readme_example(tmp_path: Path) -> None:
     assert (len(fast.api_keys), fast.rate_limit_requests, local.models["llama"].vision) == (2, 30, False)
     assert set(config.aliases) == {"default", "canary"}
     assert (config.strategy, config.sticky, config.unsupported) == ("priority", "session", "drop")
-    assert config.policy == PolicyActions("block", "mask", "block", "flag")
+    assert config.policies["default"] == Policy("block", "mask", "block", "flag")

@@ -350,7 +350,7 @@ async def test_a_guard_that_breaks_lets_nothing_out(
     up: Upstream = await upstream()
     client = await gateway({"openai": up}, OUTPUT_ACTION=action)
     monkeypatch.setattr("middleware.guard.guard.Guard.scan", broken)
-    monkeypatch.setattr("gateway.live_guard.LiveGuard.inspect", lambda self, texts: PASS)
+    monkeypatch.setattr("middleware.guard.guard.Guard.inspect", lambda self, texts: PASS)
     for path in SURFACES:
         for stream in (False, True):
             reply = await client.post(path, json=asked(path, stream=stream))
