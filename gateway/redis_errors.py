@@ -22,8 +22,8 @@ _OUTAGES = (
 )
 _OUTAGE_CODES = frozenset({"BUSY", "MISCONF", "NOREPLICAS"})
 """Codes of errors that redis-py has no class for: a script that does not end, writes refused by the server."""
-_NO_RIGHTS_IN_SCRIPT = "The user executing the script can't "
-"""Redis 7.0 says NOPERM outside scripts only; inside, there is no code."""
+_NO_RIGHTS_IN_SCRIPT = ("The user executing the script can't ", "ACL failure in script: ")
+"""NOPERM is said outside scripts only; inside, Redis 7.0 has the first words, 7.2 and Valkey have the second."""
 
 
 FAILURES_TO_OPEN = 3

@@ -276,6 +276,7 @@ async def test_errors_of_a_key_are_no_outage(redis_url: str) -> None:
                 await redis.evalsha("0" * 40, 0)
         assert redis.up
     assert is_outage(ResponseError("BUSY Redis is busy running a script"))
+    assert is_outage(ResponseError("ACL failure in script: User default has no permissions to run the 'lpush' command"))
     assert is_outage(ConnectionError("max number of clients reached"))
     assert not is_outage(ResponseError("WRONGTYPE Operation against a key"))
 
