@@ -355,11 +355,17 @@ async def test_an_open_breaker_spares_the_provider(gateway: Start, pair: Any, re
     assert len(gemini.chats) == calls
 
 
-async def test_what_it_costs(gateway: Start, pair: Any, redis_url: str) -> None:
+async def test_what_it_costs(gateway: Start, pair: Any, single_redis_url: str) -> None:
     """A hundred requests, answered or past an open breaker, add no command of their own: only the flush does."""
     gemini, _ = pair
-    [client] = await fleet(gateway, pair, redis_url, 1, BREAKER_MIN_CALLS="3", BREAKER_OPEN_S="60", MAX_RETRIES="0")
-    async with Redis.from_url(redis_url) as watcher, Redis.from_url(redis_url) as other, watcher.monitor() as monitor:
+    [client] = await fleet(
+        gateway, pair, single_redis_url, 1, BREAKER_MIN_CALLS="3", BREAKER_OPEN_S="60", MAX_RETRIES="0"
+    )
+    async with (
+        Redis.from_url(single_redis_url) as watcher,
+        Redis.from_url(single_redis_url) as other,
+        watcher.monitor() as monitor,
+    ):
         began = time.monotonic()
         for _ in range(50):
             assert await provider_of(client) == "gemini"

@@ -18,10 +18,10 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from redis.asyncio import Redis
 
 from gateway.app import create_app
 from tests.gateway.conftest import NO_SAFETY, Start
+from tests.redis_client import redis_client
 from tests.redis_server import RedisServer
 from tests.serving import CLIENT_KEY, Replica, environment, serve
 from tests.upstream import Answer, Status, Upstream, free_port
@@ -362,7 +362,7 @@ async def replicas(client: httpx.AsyncClient) -> float:
 async def test_a_store_that_forgot(upstream: Any, redis_url: str) -> None:
     """After FLUSHALL the counters begin again, at what came since; the gauges are right."""
     up: Upstream = await upstream()
-    async with served(up, redis_url, 2) as (one, two), Redis.from_url(redis_url) as redis:
+    async with served(up, redis_url, 2) as (one, two), redis_client(redis_url) as redis:
         for _ in range(3):
             assert await chat(one) == 200
         await eventually(partial(total, two), 3)
@@ -381,7 +381,7 @@ async def test_a_store_that_forgot(upstream: Any, redis_url: str) -> None:
 async def test_what_others_wrote(upstream: Any, redis_url: str) -> None:
     """Keys of another type are made anew; fields of another release or of nobody are passed over."""
     up: Upstream = await upstream()
-    async with served(up, redis_url, 1) as (client,), Redis.from_url(redis_url) as redis:
+    async with served(up, redis_url, 1) as (client,), redis_client(redis_url) as redis:
         assert await chat(client) == 200
         # words that are no fields of ours, and a field of ours that is no number
         junk: tuple[str, ...] = (
@@ -473,7 +473,7 @@ async def test_what_is_invented_adds_no_series(upstream: Any, redis_url: str) ->
     up: Upstream = await upstream()
     async with (
         served(up, redis_url, 1) as (client,),
-        Redis.from_url(redis_url) as redis,
+        redis_client(redis_url) as redis,
         aiohttp.ClientSession(str(client.base_url)) as session,  # a third of the other's time for each request
     ):
 

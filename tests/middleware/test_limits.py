@@ -28,6 +28,7 @@ from middleware.rate_limit import RateLimitMiddleware, SlidingWindow
 from middleware.record import RECORD, RecordMiddleware, Served
 from middleware.scope import PRINCIPAL, PROMPT, Principal
 from tests.middleware.asgi import Inner, ask
+from tests.redis_client import redis_client
 
 WINDOWS = (Window(100, 60),)
 NANO = 1_000_000_000
@@ -39,7 +40,7 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     if request.param == "embedded":
         client: Any = FakeAsyncRedis()
     else:
-        client = Redis.from_url(request.getfixturevalue("redis_url"))
+        client = redis_client(request.getfixturevalue("redis_url"))
     yield client
     await client.aclose()
 
@@ -178,7 +179,7 @@ async def test_a_replica_that_is_no_more(redis: Any) -> None:
 async def test_a_hundred_at_once(redis_url: str) -> None:
     """A hundred requests at two replicas, five at once: never more than five under way, and all are answered."""
     holder = claim(Limits((Window(10_000, 60),), concurrency=5))
-    async with Redis.from_url(redis_url) as redis, accounts_on(redis) as one, accounts_on(redis) as two:
+    async with redis_client(redis_url) as redis, accounts_on(redis) as one, accounts_on(redis) as two:
         under_way, most, admitted = 0, 0, 0
 
         async def request(accounts: Accounts) -> None:
@@ -322,7 +323,7 @@ STEPS = st.lists(
 @given(own=SOME_LIMITS, steps=STEPS)
 async def test_agrees_with_a_model(redis_url: str, own: Limits, steps: list[tuple[Any, ...]]) -> None:
     """L15: whatever is asked, settled, lost, crashed, changed, flushed: every decision and figure is the model's."""
-    async with Redis.from_url(redis_url) as client:
+    async with redis_client(redis_url) as client:
         redis: Any = client
         await redis.flushdb()
         wires = [Unsure(redis), Unsure(redis)]
@@ -508,7 +509,7 @@ async def test_names_of_keys(redis: Any) -> None:
 async def test_a_large_minute_costs_little(redis_url: str) -> None:
     """L14: with fifty thousand requests in the minute a decision takes Redis about as long as with ten."""
     holder = claim(Limits((Window(10**6, 60),), tokens_per_minute=10**9, concurrency=10**6))
-    async with Redis.from_url(redis_url) as client, accounts_on(client) as accounts:
+    async with redis_client(redis_url) as client, accounts_on(client) as accounts:
         redis: Any = client
 
         async def cost_us() -> float:
