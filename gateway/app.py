@@ -20,10 +20,9 @@ from gateway.heartbeat import Heartbeat
 from gateway.key_store import KeyStore
 from gateway.keys import environment_keys
 from gateway.live import LiveConfig, Routing
-from gateway.live_guard import LiveGuard
+from gateway.live_policies import LivePolicies
 from gateway.metrics import Metrics
 from gateway.openapi import Walk
-from gateway.output_guard import OutputGuard
 from gateway.redis import GuardedRedis, connect, wait_until_reachable, warn_of_eviction
 from gateway.router_status import RouterStats
 from gateway.routes import NOT_FOUND, Endpoint, RouteMiddleware, Screen
@@ -109,7 +108,7 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
     key_store = KeyStore(redis, prefix=settings.redis_prefix, announcements=announcements)
     stored_keys = StoredKeys(key_store, announcements, file_tenants=lambda: live.current.tenants)
     all_keys = InOrder(keys, stored_keys)  # the environment's first: they need no Redis
-    guard = LiveGuard(live)
+    policies = LivePolicies(live)
     http = HttpClient(connect_timeout_s=settings.connect_timeout)
     classifier = safety_chain(settings, environment, http)
     terms = BreakerSettings(
@@ -174,14 +173,13 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
                 breakers=breakers,
                 allowance=allowance,
                 models=ModelList(live, client),
-                guard=guard,
-                output=OutputGuard(settings.output_action),
+                policies=policies,
                 classifier=classifier,
                 local_classifier=local_chain(settings, http),
                 metrics=metrics,
                 health=Health(
                     live=live,
-                    guard=guard,
+                    policies=policies,
                     breakers=breakers,
                     store=store,
                     facts=facts,
@@ -203,7 +201,7 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
         wanted: dict[Screen, tuple[Layer, bool]] = {
             "guard": ("input_guard", True),
             "safety": ("safety", settings.enable_safety),
-            "output": ("output", settings.output_action != "off"),
+            "output": ("output", True),
         }
         return [layer for screen, (layer, on) in wanted.items() if on and screen in endpoint.screens]
 
@@ -246,15 +244,17 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
         if judged := judges(endpoint):
             layers.append(Middleware(CoverageMiddleware, layers=judged))  # no verdict, no answer: 503
         if "guard" in endpoint.screens:
-            layers.append(Middleware(InputGuardMiddleware, guard=guard, choose=guard.of))  # injection, PII? 422
+            layers.append(
+                Middleware(InputGuardMiddleware, guard=policies, choose=policies.guard)
+            )  # injection, PII? 422
         if "safety" in endpoint.screens and settings.enable_safety:
             layers.append(  # harmful? 422
                 Middleware(
                     SafetyMiddleware,
                     classifier=classifier,
-                    threshold=settings.toxicity_threshold,
                     fail_mode=settings.safety_fail_mode,
                     mode=settings.safety_mode,
+                    choose=policies.safety,
                 )
             )
         return layers

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -12,13 +12,13 @@ from gateway.estimate import chat_usage, estimate
 from gateway.exchange import served
 from gateway.json_response import json_response
 from gateway.live import LiveConfig
-from gateway.output_guard import AnswerRefused, OutputGuard
+from gateway.live_policies import LivePolicies
+from gateway.output_guard import AnswerRefused
 from gateway.permitted import plan_for
 from gateway.query import answered, failed
 from gateway.restoring import Restoring
 from gateway.schema import BatchBody, ToxicityBody
 from middleware.claim import Estimate
-from middleware.guard.guard import Guard
 from middleware.input_guard import MASKED
 from middleware.record import RECORD
 from middleware.refusal import Refusal
@@ -41,24 +41,29 @@ class CheckToxicity:
     verdict, `is_toxic` is null and `error` says so: an unknown is never shown as harmless.
     """
 
-    def __init__(self, classifier: Classifier, *, unkeyed: Classifier | None, threshold: float) -> None:
+    def __init__(self, classifier: Classifier, *, unkeyed: Classifier | None, policies: LivePolicies) -> None:
         self.classifier = classifier
         self.unkeyed = unkeyed
-        self.threshold = threshold
+        self.policies = policies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = PROMPT.require(scope)
         if not isinstance(body, ToxicityBody):
             raise TypeError("the route of CheckToxicity must parse a ToxicityBody")
         free = self.unkeyed if PRINCIPAL.get(scope) is None else None
-        response = await self._verdict(body, free or self.classifier)
+        try:
+            threshold = self.policies.safety(scope).threshold
+        except LookupError:
+            response = _no_verdict("the policy of this key is not configured")
+        else:
+            response = await self._verdict(body, free or self.classifier, threshold)
         await response(scope, receive, send)
 
-    async def _verdict(self, body: ToxicityBody, classifier: Classifier) -> Response:
+    async def _verdict(self, body: ToxicityBody, classifier: Classifier, threshold: float) -> Response:
         assessment = await classifier.classify(body.texts)
         if assessment is None:
             return _no_verdict("no safety classifier gave a verdict")
-        categories = unsafe_categories(assessment, self.threshold)
+        categories = unsafe_categories(assessment, threshold)
         return json_response(
             {
                 "is_toxic": bool(categories),
@@ -73,25 +78,19 @@ def _no_verdict(error: str) -> Response:
     return json_response({"is_toxic": None, "scores": {}, "blocked_categories": [], "error": error})
 
 
-class Guards(Protocol):
-    """The guard that holds for who asks; `of` raises `LookupError` when there is none."""
-
-    def of(self, scope: Scope) -> Guard: ...
-
-
 _NO_VERDICT = Refusal(503, "unavailable", "the input guard gave no verdict", {"Retry-After": "1"})
 
 
 class BatchSecurity:
     """What the input guard finds in each prompt. Calls no model. `prompt` is masked before it is cut."""
 
-    def __init__(self, guards: Guards) -> None:
-        self.guards = guards
+    def __init__(self, policies: LivePolicies) -> None:
+        self.policies = policies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = PROMPT.require(scope)
         try:
-            guard = self.guards.of(scope)
+            guard = self.policies.guard(scope)
         except LookupError:
             await _NO_VERDICT(scope, receive, send)
             return
@@ -130,9 +129,9 @@ class BatchSecurity:
 class BatchResilience:
     """Every prompt through the cascade at once, and what became of them."""
 
-    def __init__(self, cascade: Cascade, live: LiveConfig, output: OutputGuard) -> None:
+    def __init__(self, cascade: Cascade, live: LiveConfig, policies: LivePolicies) -> None:
         self.cascade = cascade
-        self.output = output
+        self.policies = policies
         self.live = live
 
     def estimate(self, scope: Scope) -> Estimate:
@@ -166,13 +165,14 @@ class BatchResilience:
             record.attempts = [attempt for journey in journeys for attempt in journey.attempts]
             record.upstream_s = max(journey.upstream_s for journey in journeys)
 
+        output = self.policies.output(scope)
         masked = MASKED.get(scope)
         restoring = Restoring(masked) if masked else None
         results: list[dict[str, Any]] = []
         providers: Counter[str] = Counter()
         for task, journey in zip(tasks, journeys, strict=True):
             outcome = task.result()
-            check = self.output.check(_question(""), record, masked, thoughts=False)
+            check = output.check(_question(""), record, masked, thoughts=False)
             if isinstance(outcome, Answer):
                 try:
                     answer = outcome if check is None else await check.answer(outcome)

@@ -22,7 +22,8 @@ from gateway.disconnect import ClientLeft, while_client_stays
 from gateway.estimate import chat_usage, estimate, prompt_tokens, text_tokens
 from gateway.explain import explain, wants_explanation
 from gateway.live import LiveConfig
-from gateway.output_guard import AnswerCheck, AnswerRefused, OutputGuard
+from gateway.live_policies import LivePolicies
+from gateway.output_guard import AnswerCheck, AnswerRefused
 from gateway.permitted import plan_for
 from gateway.restoring import Restoring
 from middleware.claim import Estimate
@@ -142,10 +143,10 @@ class ChatEndpoint:
     """
 
     def __init__(
-        self, surface: Surface[Any], *, cascade: Cascade, live: LiveConfig, breakers: Breakers, output: OutputGuard
+        self, surface: Surface[Any], *, cascade: Cascade, live: LiveConfig, breakers: Breakers, policies: LivePolicies
     ) -> None:
         self.surface = surface
-        self.output = output
+        self.policies = policies
         self.cascade = cascade
         self.live = live
         self.breakers = breakers
@@ -189,7 +190,7 @@ class ChatEndpoint:
         exchange = Exchange(asked, prompt, record, targets)
         masked = MASKED.get(scope)
         restoring = Restoring(masked) if masked else None
-        check = self.output.check(asked.request, record, masked, thoughts=self.surface.shows_thoughts)
+        check = self.policies.output(scope).check(asked.request, record, masked, thoughts=self.surface.shows_thoughts)
         try:
             await (self._stream if asked.stream else self._whole)(exchange, check, restoring, scope, receive, send)
         except ClientLeft:

@@ -5,23 +5,29 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from gateway.config_file import FileConfig, Unsupported, read_config
 from gateway.key_records import DEFAULT_POLICY, NewTenant
+from gateway.output_guard import OutputGuard
 from gateway.policies import Policy
+from gateway.safety import local_classifier
 from gateway.services import configured_services
 from gateway.settings import Settings, SettingsError
 from middleware.guard.guard import Action, Guard
+from middleware.safety import SafetyTerms, unsafe_categories
+from providers.classifiers.local import LocalClassifier
 from providers.pricing import Prices
 from providers.routing import Latencies, Router
 
 log = logging.getLogger(__name__)
 
+A = TypeVar("A", bound=str)
 _Look = tuple[int, int, int] | None
 
 
@@ -32,19 +38,53 @@ class GuardActions(NamedTuple):
     pii: Action
     secrets: Action
     sql: Action
+    unread: Action
 
 
 @dataclass(frozen=True, slots=True)
-class GuardTerms:
-    """All that a policy's guard is made of: guards of equal terms are one."""
+class PolicyTerms:
+    """All that a policy consists of: what equal terms make is made once."""
 
     actions: GuardActions
+    output: Action
+    safety: SafetyTerms
     monitor: bool = False
     allow: tuple[str, ...] = ()
     patterns: tuple[tuple[str, str], ...] = ()
 
-    def guard(self) -> Guard:
-        return Guard(**self.actions._asdict(), monitor=self.monitor, allow=self.allow, patterns=self.patterns)
+
+@dataclass(frozen=True, slots=True)
+class LivePolicy:
+    """A policy, and the guards that carry it out."""
+
+    terms: PolicyTerms
+    guard: Guard
+    output: OutputGuard
+    safety: SafetyTerms
+
+    @classmethod
+    def of(cls, terms: PolicyTerms, classifier: LocalClassifier | None) -> Self:
+        """`classifier`: who judges answers, if their safety is judged at all."""
+        actions, output, safety = terms.actions._asdict(), terms.output, terms.safety
+        if terms.monitor:
+            output, safety = _watching(output), safety._replace(action=_watching(safety.action))
+        judge = None
+        if classifier is not None and safety.action != "off":
+            judge = partial(_unsafe, classifier, safety.threshold)
+        return cls(
+            terms,
+            Guard(**actions, monitor=terms.monitor, allow=terms.allow, patterns=terms.patterns),
+            OutputGuard(output, allow=terms.allow, judge=judge),
+            safety,
+        )
+
+
+def _watching(action: A) -> A | Literal["flag", "off"]:
+    return "off" if action == "off" else "flag"
+
+
+def _unsafe(classifier: LocalClassifier, threshold: float, text: str) -> Sequence[str]:
+    return unsafe_categories(classifier.assess(text), threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +92,17 @@ class Routing:
     """
     One state of the configuration. A request takes it once and keeps it to its end.
 
-    `guards` are those of `terms`, by the names of the policies. `generation` counts up from 1.
+    `generation` counts up from 1.
     """
 
     router: Router
     prices: Prices
-    guards: Mapping[str, Guard]
-    terms: Mapping[str, GuardTerms]
+    policies: Mapping[str, LivePolicy]
+    """By name, `default` always among them."""
     unsupported: Unsupported
     generation: int
     tenants: Mapping[str, NewTenant] = field(default_factory=dict)
     """Those of the file, by id."""
-
-    @property
-    def guard(self) -> Guard:
-        """Of the policy `default`."""
-        return self.guards[DEFAULT_POLICY]
-
-    @property
-    def actions(self) -> GuardActions:
-        """Of the policy `default`."""
-        return self.terms[DEFAULT_POLICY].actions
 
 
 class LiveConfig:
@@ -95,6 +125,7 @@ class LiveConfig:
         self._environment = environment
         self._path = None if path is None else path.absolute()
         self._latencies = latencies
+        self._classifier = local_classifier(settings)
         self._lock = threading.Lock()
         self._seen: _Look = None
         self.current: Routing = self._build(None)
@@ -179,11 +210,13 @@ class LiveConfig:
             latencies=self._latencies,
             prices=prices,
         )
-        terms = self._terms(config.policies)
-        made = {} if before is None else {before.terms[name]: guard for name, guard in before.guards.items()}
-        guards = {name: made.get(of_policy) or of_policy.guard() for name, of_policy in terms.items()}
+        made = {} if before is None else {policy.terms: policy for policy in before.policies.values()}
+        policies = {
+            name: made.get(terms) or LivePolicy.of(terms, self._classifier)
+            for name, terms in self._terms(config.policies).items()
+        }
         generation = 1 if before is None else before.generation + 1
-        return Routing(router, prices, guards, terms, config.unsupported, generation, config.tenants)
+        return Routing(router, prices, policies, config.unsupported, generation, config.tenants)
 
     def _config(self) -> FileConfig:
         if self._path is None:
@@ -194,16 +227,22 @@ class LiveConfig:
             self._path, self._environment, lambda: configured_services(self._settings, self._environment)
         )
 
-    def _terms(self, policies: Mapping[str, Policy]) -> Mapping[str, GuardTerms]:
+    def _terms(self, policies: Mapping[str, Policy]) -> Mapping[str, PolicyTerms]:
         settings, default = self._settings, policies[DEFAULT_POLICY]
         injection = settings.injection_action if settings.enable_prompt_injection_check else "off"
         return {
-            name: GuardTerms(
+            name: PolicyTerms(
                 GuardActions(
                     injection=policy.injection or default.injection or injection,
                     pii=policy.pii or default.pii or settings.pii_action,
                     secrets=policy.secrets or default.secrets or settings.secrets_action,
                     sql=policy.sql or default.sql or settings.sql_action,
+                    unread=policy.unread or default.unread or "flag",
+                ),
+                policy.output or default.output or settings.output_action,
+                SafetyTerms(
+                    policy.safety or default.safety or "block",
+                    policy.toxicity_threshold or default.toxicity_threshold or settings.toxicity_threshold,
                 ),
                 policy.monitor,
                 policy.allow,

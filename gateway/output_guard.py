@@ -1,8 +1,9 @@
 """
-What a model may say: personal data, secrets and the caller's own instructions in its answer, whole or streamed.
+What a model may say: personal data, secrets, the caller's own instructions and harm in its answer, whole or streamed.
 
 The check stands between the cascade and whoever writes the answer, so it is the same for every API. It sees the model's
-words before masked values of the request are put back: what the caller sent is no leak.
+words before masked values of the request are put back: what the caller sent is no leak. Harm is the local
+classifier's to see: an answer leaves as it is written, and is nobody else's to read.
 """
 
 import asyncio
@@ -12,9 +13,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn, TypeVar
+from functools import partial
+from typing import Literal, NoReturn, TypeVar, get_args
 
 from middleware.guard.guard import Action, Guard
+from middleware.guard.harm import Harm, Judge
 from middleware.guard.masking import Placeholders
 from middleware.guard.prompt_leak import LEAK_WORDS, Instructions
 from middleware.guard.watch import Findings, Leak, Reason, Watch
@@ -25,12 +28,11 @@ from providers.chat import ChatRequest, Choice, Chunk, Thinking, ToolCall, ToolC
 
 log = logging.getLogger(__name__)
 
-OutputAction = Literal["block", "mask", "flag", "off"]
 T = TypeVar("T")
 Place = tuple[str, int, int]
 """What is being written: `text`, `thought` or `call`, of which choice, and which call."""
 
-THREAD_CHARS = 16_384
+THREAD_CHARS = 8_192
 """A whole answer from this size on is read in a thread: nobody else waits for it."""
 KNOWN_PROMPTS = 64
 """System prompts whose shingles are kept: many requests share one."""
@@ -39,6 +41,7 @@ _REFUSALS: Mapping[Reason, tuple[Code, str]] = {
     "secret": ("secret_detected", "the answer contains a key or another secret"),
     "pii": ("pii_detected", "the answer contains personal data"),
     "prompt_leak": ("content_policy_violation", "the answer repeats the instructions it was given"),
+    "unsafe": ("content_policy_violation", "the answer was judged unsafe"),
 }
 """In the order of precedence: a refusal has one code."""
 _NO_VERDICT = Refusal(503, "unavailable", "the output guard gave no verdict", {"Retry-After": "1"})
@@ -55,17 +58,21 @@ class AnswerRefused(CascadeFailed):
 
 class OutputGuard:
     """
-    Makes a check for each answer. `action` "off": there is none.
+    Makes a check for each answer. `action` "off": there is none, and the record says so. What is unsafe cannot be
+    masked: "mask" blocks it.
 
+    `allow`: values that are no finding. `judge` says in which categories a text is unsafe; None: nobody is asked.
     Raises `ValueError` for an unknown action.
     """
 
-    def __init__(self, action: OutputAction) -> None:
-        if action not in ("block", "mask", "flag", "off"):
+    def __init__(self, action: Action, *, allow: Sequence[str] = (), judge: Judge | None = None) -> None:
+        if action not in get_args(Action):
             raise ValueError(f"unknown action {action!r}")
         self.action = action
         kept: Action = "mask" if action == "mask" else "flag"
-        self._guard = Guard(injection="off", pii=kept, secrets=kept, sql="off") if action != "off" else None
+        guard = partial(Guard, injection="off", pii=kept, secrets=kept, sql="off", allow=allow)
+        self._guard = guard() if action != "off" else None
+        self._judge = judge
         self._digest_key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, Instructions] = OrderedDict()
 
@@ -77,9 +84,16 @@ class OutputGuard:
         Without `thoughts` they are not shown and not looked at.
         """
         if self._guard is None or self.action == "off":
+            record.decisions.append(Decision("output", "off"))
             return None
         return AnswerCheck(
-            self._guard, self.action, self._instructions(request), record, frozenset(masked or ()), thoughts=thoughts
+            self._guard,
+            self.action,
+            self._instructions(request),
+            record,
+            frozenset(masked or ()),
+            self._judge,
+            thoughts=thoughts,
         )
 
     def _instructions(self, request: ChatRequest) -> Instructions:
@@ -100,9 +114,10 @@ class OutputGuard:
 
 @dataclass(slots=True)
 class _Written:
-    """A place of an answer: its watch, and how what is held back must be labelled when it leaves."""
+    """A place of an answer: who watches it, and how what is held back must be labelled when it leaves."""
 
     watch: Watch
+    harm: Harm | None
     custom: bool = False
     refused: bool = False
 
@@ -123,6 +138,7 @@ class AnswerCheck:
         instructions: Instructions,
         record: Record,
         taken: frozenset[str],
+        judge: Judge | None,
         *,
         thoughts: bool,
     ) -> None:
@@ -132,6 +148,7 @@ class AnswerCheck:
         self._record = record
         self._thoughts = thoughts
         self._placeholders = Placeholders(taken)
+        self._judge = judge
         self._findings = Findings()
         self._places: dict[Place, _Written] = {}
         self._decided = False
@@ -165,16 +182,21 @@ class AnswerCheck:
         return replace(answer, completion=done)
 
     def _choice(self, index: int, choice: Choice) -> Choice:
-        text = self._watch().whole(choice.text) if choice.text else ""
+        text = self._whole(choice.text) if choice.text else ""
         thinking = choice.thinking
         if self._thoughts and thinking:
-            thinking = tuple(replace(each, text=self._watch().whole(each.text)) for each in thinking)
+            thinking = tuple(replace(each, text=self._whole(each.text)) for each in thinking)
         calls = tuple(self._call(call) for call in choice.tool_calls)
         logprobs = choice.logprobs if text == choice.text else None  # they spell the text out
         return replace(choice, text=text, thinking=thinking, tool_calls=calls, logprobs=logprobs)
 
     def _call(self, call: ToolCall) -> ToolCall:
-        return replace(call, arguments=self._watch(quoted=not call.custom).whole(call.arguments))
+        return replace(call, arguments=self._whole(call.arguments, quoted=not call.custom))
+
+    def _whole(self, text: str, *, quoted: bool = False) -> str:
+        if self._judge is not None:
+            self._harmful(self._judge(text))
+        return self._watch(quoted=quoted).whole(text)
 
     # Streamed
 
@@ -205,7 +227,7 @@ class AnswerCheck:
             place = ("thought", index, 0)
             left += self._others(place)
             watch = self._written(place).watch
-            text = watch.feed(thought.text) if self._thoughts else thought.text
+            text = self._feed(place, thought.text) if self._thoughts else thought.text
             if thought.signature and self._thoughts:
                 text += watch.flush()
             left.append(Chunk(choice=index, thinking=replace(thought, text=text)))
@@ -215,29 +237,38 @@ class AnswerCheck:
             written = self._written(place)
             written.refused = chunk.refused
             # Without what spells the held words out.
-            said = replace(chunk, text=written.watch.feed(chunk.text), thinking=None, tool_calls=(), logprobs=None)
+            fed = self._feed(place, chunk.text)
+            said = replace(chunk, text=fed, thinking=None, tool_calls=(), logprobs=None)
             left.append(said)
         for piece in chunk.tool_calls:
             place = ("call", index, piece.index)
             left += self._others(place)
-            fed = self._written(place, custom=piece.custom).watch.feed(piece.arguments)
+            fed = self._feed(place, piece.arguments, custom=piece.custom)
             left.append(Chunk(choice=index, tool_calls=(replace(piece, arguments=fed),)))
         return left
 
     def _read(self, chunk: Chunk) -> None:
         """Where nothing is held back, places need no order."""
         if chunk.thinking is not None and self._thoughts:
-            self._written(("thought", chunk.choice, 0)).watch.feed(chunk.thinking.text)
+            self._feed(("thought", chunk.choice, 0), chunk.thinking.text)
         if chunk.text:
-            self._written(("text", chunk.choice, 0)).watch.feed(chunk.text)
+            self._feed(("text", chunk.choice, 0), chunk.text)
         for piece in chunk.tool_calls:
-            self._written(("call", chunk.choice, piece.index), custom=piece.custom).watch.feed(piece.arguments)
+            self._feed(("call", chunk.choice, piece.index), piece.arguments, custom=piece.custom)
+
+    def _feed(self, place: Place, piece: str, *, custom: bool = False) -> str:
+        """What may leave of the place, now that it goes on."""
+        written = self._written(place, custom=custom)
+        if written.harm is not None:
+            self._harmful(written.harm.feed(piece))
+        return written.watch.feed(piece)
 
     def _written(self, place: Place, *, custom: bool = False) -> _Written:
         written = self._places.get(place)
         if written is None:
             quoted = place[0] == "call" and not custom
-            written = self._places[place] = _Written(self._watch(quoted=quoted), custom)
+            harm = None if self._judge is None else Harm(self._judge)
+            written = self._places[place] = _Written(self._watch(quoted=quoted), harm, custom)
         return written
 
     def _others(self, place: Place | None) -> list[Chunk]:
@@ -252,6 +283,8 @@ class AnswerCheck:
                 continue
             if place is not None and place[0] == other[0] == "call" and place in self._places:
                 continue
+            if place is None and written.harm is not None:
+                self._harmful(written.harm.flush())
             held = written.watch.flush()
             if held:
                 left.append(_held(other, held, written))
@@ -273,6 +306,12 @@ class AnswerCheck:
             self._instructions,
             quoted=quoted,
         )
+
+    def _harmful(self, categories: Sequence[str]) -> None:
+        for category in categories:
+            self._findings.add("unsafe", category)
+        if categories and self._action != "flag":
+            raise Leak
 
     def _judged(self, judge: Callable[[], T]) -> T:
         try:

@@ -1,4 +1,4 @@
-"""The section `policies` of the configuration file: what the input guard does, by a name that keys and tenants give."""
+"""The section `policies` of the configuration file: what the guards do, by a name that keys and tenants give."""
 
 import re
 from collections.abc import Mapping
@@ -18,23 +18,31 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _NAMED = "a name has at most 63 of a-z, 0-9, '-' and '_' and begins with one of a-z and 0-9"
 MAX_PATTERNS = 100
 MAX_PATTERN_CHARS = 1_000
-_FIELDS = ("injection", "pii", "secrets", "sql", "monitor", "allow", "patterns")
+_FIELDS = (
+    *("injection", "pii", "secrets", "sql", "unread", "output", "safety", "toxicity_threshold"),
+    *("monitor", "allow", "patterns"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    One policy. An action that is None is that of the policy `default`, whose own come from the variables
-    (`INJECTION_ACTION` and its like).
+    One policy. What is None is as in the policy `default`, whose own come from the variables (`INJECTION_ACTION` and
+    its like).
 
-    `monitor`: findings are recorded, and nothing is refused or masked. `allow`: values that are no finding, whoever
-    sends them. `patterns`: the operator's own, RE2 by name; a text that holds one is refused.
+    `unread`: what is done about parts that no layer can read, such as images. `monitor`: findings are recorded, and
+    nothing is refused or masked. `allow`: values that are no finding, in questions and answers, whoever sends them.
+    `patterns`: the operator's own, RE2 by name; a text that holds one is refused.
     """
 
     injection: Unmasked | None = None
     pii: Action | None = None
     secrets: Action | None = None
     sql: Unmasked | None = None
+    unread: Unmasked | None = None
+    output: Action | None = None
+    safety: Unmasked | None = None
+    toxicity_threshold: float | None = None
     monitor: bool = False
     allow: tuple[str, ...] = ()
     patterns: tuple[tuple[str, str], ...] = ()
@@ -62,6 +70,10 @@ def _policy(entry: Entry, problems: list[str]) -> Policy:
         pii=entry.choice("pii", actions),
         secrets=entry.choice("secrets", actions),
         sql=entry.choice("sql", unmasked),
+        unread=entry.choice("unread", unmasked),
+        output=entry.choice("output", actions),
+        safety=entry.choice("safety", unmasked),
+        toxicity_threshold=entry.share("toxicity_threshold"),
         monitor=entry.flag("monitor") or False,
         allow=entry.texts("allow", "must be a list of values"),
         patterns=_patterns(entry, problems),

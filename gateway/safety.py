@@ -13,6 +13,11 @@ from providers.client import Client
 from providers.registry import ConfigProblem, service_from_environment
 
 
+def local_classifier(settings: Settings) -> LocalClassifier | None:
+    """The one that judges answers: None when `SAFETY_PROVIDERS` leaves it out, or safety is off."""
+    return LocalClassifier() if settings.enable_safety and "local" in settings.safety_providers else None
+
+
 def local_chain(settings: Settings, client: Client) -> ClassifierChain:
     """The classifier inside the gateway alone: for callers who may not spend what the others cost."""
     return ClassifierChain(client, [LocalClassifier()], timeout_s=settings.safety_timeout_ms / 1000)

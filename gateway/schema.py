@@ -27,6 +27,10 @@ class Body(BaseModel):
     def units(self) -> int:
         return 1
 
+    @property
+    def unread(self) -> Sequence[str]:
+        return ()
+
     def to_bytes(self) -> bytes:
         return orjson.dumps(self.model_dump(exclude_unset=True))
 

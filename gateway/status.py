@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.json_response import json_response
 from gateway.live import LiveConfig
-from gateway.live_guard import LiveGuard
+from gateway.live_policies import LivePolicies
 from gateway.metrics import Metrics
 from gateway.redis import GuardedRedis, answers
 from gateway.router_status import service_state
@@ -72,14 +72,14 @@ class Health:
         self,
         *,
         live: LiveConfig,
-        guard: LiveGuard,
+        policies: LivePolicies,
         breakers: Breakers,
         store: Store,
         facts: Mapping[str, Any],
         safety: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.live = live
-        self.guard = guard
+        self.policies = policies
         self.breakers = breakers
         self.store = store
         self.facts = facts
@@ -103,7 +103,7 @@ class Health:
             "details": {
                 **self.facts,
                 "safety": safety,
-                "guard": self.guard.facts(),
+                "guard": self.policies.facts(),
                 "uptime_s": round(time.monotonic() - self._started, 1),
                 "store": {
                     "kind": "embedded" if self.store.embedded else "redis",

@@ -23,13 +23,13 @@ from gateway.admin import (
 )
 from gateway.allowance import ServiceAllowance
 from gateway.auth_status import AuthMetrics, AuthStatus, LiveKeys, ReloadConfig, ReloadKeys
-from gateway.checks import BatchResilience, BatchSecurity, CheckToxicity, Guards
+from gateway.checks import BatchResilience, BatchSecurity, CheckToxicity
 from gateway.exchange import ChatEndpoint, Surface
 from gateway.key_records import KeyChange, KeyScope, NewKey, NewTenant, Rotation, TenantChange
 from gateway.key_store import KeyStore
 from gateway.live import LiveConfig, Routing
+from gateway.live_policies import LivePolicies
 from gateway.metrics import Metrics
-from gateway.output_guard import OutputGuard
 from gateway.query import QuerySurface
 from gateway.router_status import BackendInfo, RateLimits, ResetTally, RouterHealth, Stats
 from gateway.routes import ANSWERED, SCREENS, Endpoint, Screen
@@ -76,8 +76,7 @@ class Parts:
     breakers: Breakers
     allowance: ServiceAllowance
     models: ModelList
-    guard: Guards
-    output: OutputGuard
+    policies: LivePolicies
     classifier: ClassifierChain | None
     local_classifier: ClassifierChain
     metrics: Metrics
@@ -109,9 +108,9 @@ def _gateway(parts: Parts) -> list[Endpoint]:
     check_toxicity = CheckToxicity(
         parts.classifier or parts.local_classifier,
         unkeyed=parts.local_classifier if settings.enable_auth else None,
-        threshold=settings.toxicity_threshold,
+        policies=parts.policies,
     )
-    query, batch = _chat(QuerySurface(), parts), BatchResilience(parts.cascade, parts.live, parts.output)
+    query, batch = _chat(QuerySurface(), parts), BatchResilience(parts.cascade, parts.live, parts.policies)
     return [
         Endpoint(
             "/query",
@@ -151,7 +150,7 @@ def _gateway(parts: Parts) -> list[Endpoint]:
             "/batch/security",
             ("POST",),
             "optional",
-            BatchSecurity(parts.guard),
+            BatchSecurity(parts.policies),
             parser(security),
             batch=True,
             tag="Checks",
@@ -317,7 +316,7 @@ def _auth(parts: Parts) -> list[Endpoint]:
 
 def _admin(parts: Parts) -> list[Endpoint]:
     """Keys and tenants."""
-    admin = Admin(parts.key_store, lambda: parts.live.current.tenants, lambda: parts.live.current.guards)
+    admin = Admin(parts.key_store, lambda: parts.live.current.tenants, lambda: parts.live.current.policies)
     key, keys, new_key = answers.KeyRecord, answers.KeyRecords, answers.NewKeyRecord
     tenant, tenants = answers.TenantRecord, answers.TenantRecords
     make_key, change_key, rotate = (NewKey, parse_new_key), (KeyChange, parse_key_change), (Rotation, parse_rotation)
@@ -375,7 +374,9 @@ def _status(parts: Parts) -> list[Endpoint]:
 
 
 def _chat(surface: Surface[Any], parts: Parts) -> ChatEndpoint:
-    return ChatEndpoint(surface, cascade=parts.cascade, live=parts.live, breakers=parts.breakers, output=parts.output)
+    return ChatEndpoint(
+        surface, cascade=parts.cascade, live=parts.live, breakers=parts.breakers, policies=parts.policies
+    )
 
 
 def _ask(

@@ -1,23 +1,26 @@
 """
-Every place of a JSON body that holds words, for the layers that judge them.
+Every place of a JSON body that holds words, for the layers that judge them, and what holds none that can be read.
 
 Surfaces differ in where words stand: contents, parts, tool results, tool descriptions, schemas, arguments that are JSON
 inside JSON. One walk over the body as it was sent finds them all, also in fields nobody knows, because it lists what
-is *not* words rather than what is.
+is *not* words rather than what is. Of what a model would read and the walk cannot (pictures, sound, files, addresses
+of such, token ids) it tells the kind.
 """
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
+
+from middleware.guard.guard import Unread
 
 Visit = Callable[[str], str]
 
 _STRUCTURE = frozenset(
     {
-        *("role", "type", "model", "id", "tool_call_id", "call_id", "tool_use_id", "file_id", "previous_response_id"),
+        *("role", "type", "model", "id", "tool_call_id", "call_id", "tool_use_id", "previous_response_id"),
         *("detail", "format", "media_type", "encoding_format", "service_tier", "reasoning_effort", "verbosity"),
         *("effort", "signature", "encrypted_content", "status", "truncation", "tool_choice"),
     }
@@ -42,131 +45,194 @@ _WRITTEN = re.compile(
     r"text/|(?:application|image)/(?:[\w.-]+\+)?(?:json|xml|yaml|javascript)\b", re.IGNORECASE | re.ASCII
 )
 """Media types of files that are words, whatever they are wrapped in."""
-_BYTES_IN = frozenset({"url", "image_url", "data", "file_data", "file_url", "redacted", "thoughtSignature"})
+_OPAQUE_IN = frozenset({"redacted", "thoughtSignature"})
+"""Bytes that a provider has made and reads again; nobody else can make them."""
+_BYTES_IN = frozenset({"url", "image_url", "data", "file_data", "file_url"})
+_FILE_ID = "file_id"
+_MEDIA: Mapping[str, Unread] = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "computer_screenshot": "image",
+    "input_audio": "audio",
+    "file": "file",
+    "input_file": "file",
+    "document": "file",
+}
+"""Parts of a message that are no words, by their types in OpenAI's and Anthropic's APIs."""
+_OPAQUE_TYPE = "redacted_thinking"
+_TOKENS_IN = "input"
 
 
 class Unmaskable(ValueError):
     """What is to be masked stands across several parts, in none of them as a whole."""
 
 
-def texts(value: Any) -> list[str]:
+class Words(NamedTuple):
     """
-    All words of a body, in a fixed order.
+    All words of a body, in a fixed order, and what kinds of parts hold none that can be read, each once.
 
     The text parts of one message are also given joined, as a model reads them: what is cut in two is whole there.
     """
+
+    texts: Sequence[str]
+    unread: Sequence[Unread]
+
+
+def words_of(value: Any) -> Words:
     found: list[str] = []
 
     def visit(text: str) -> str:
         found.append(text)
         return text
 
-    _map(value, visit, free=False)
-    return found
+    walk = _Walk(visit)
+    walk.map(value)
+    return Words(found, tuple(walk.unread))
 
 
 def with_texts(value: Any, replacements: Sequence[str]) -> Any:
     """
-    The body with other words in the same places; `replacements` in the order of `texts`. Raises `Unmaskable`.
+    The body with other words in the same places; `replacements` in the order of `words_of`. Raises `Unmaskable`.
     """
     following: Iterator[str] = iter(replacements)
-    return _map(value, lambda _: next(following), free=False)
+    return _Walk(lambda _: next(following)).map(value)
 
 
-def _map(value: Any, visit: Visit, *, free: bool) -> Any:
-    kind = type(value)  # of parsed JSON: nothing is a subclass of anything
-    if kind is str:
-        return visit(value)
-    if kind is list:
-        mapped = [_map(item, visit, free=free) for item in value]
-        if len(value) > 1 and not free:
-            _visit_joined(value, mapped, visit)
-        return mapped
-    if kind is dict:
-        if free:
-            return {visit(name): _map(item, visit, free=True) for name, item in value.items()}
-        plain = value.get("type") == "text"  # a document whose `data` is what it looks like
-        media = value.get("media_type")
-        return {_name(name, visit): _field(name, item, visit, plain, media) for name, item in value.items()}
-    if free and (kind is int or kind is float) and not -_LONG_NUMBER < value < _LONG_NUMBER:
-        return _number(value, visit)
-    return value
+class _Walk:
+    """One walk, which takes each text to `visit` and puts what that returns in its place."""
 
+    __slots__ = ("unread", "visit")
 
-def _number(value: float, visit: Visit) -> Any:
-    """A number the caller chose is a text like any other: masked, it becomes one."""
-    text = orjson.dumps(value).decode()
-    changed = visit(text)
-    return value if changed == text else changed
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+        self.unread: dict[Unread, None] = {}
 
+    def map(self, value: Any, *, free: bool = False, media: Unread | None = None) -> Any:
+        """`media`: the kind of the part that this is a piece of, if that is no words."""
+        kind = type(value)  # of parsed JSON: nothing is a subclass of anything
+        if kind is str:
+            return self.visit(value)
+        if kind is list:
+            mapped = [self.map(item, free=free, media=media) for item in value]
+            if len(value) > 1 and not free:
+                self._visit_joined(value, mapped)
+            return mapped
+        if kind is dict:
+            if free:
+                return {self.visit(name): self.map(item, free=True) for name, item in value.items()}
+            return self._object(value, media)
+        if free and (kind is int or kind is float) and not -_LONG_NUMBER < value < _LONG_NUMBER:
+            return self._number(value)
+        return value
 
-def _visit_joined(parts: list[Any], mapped: list[Any], visit: Visit) -> None:
-    """The texts of neighbouring parts as one. Nothing of it can be replaced but in the parts themselves."""
-    before, after = (
-        [part["text"] for part in of if type(part) is dict and type(part.get("text")) is str] for of in (parts, mapped)
-    )
-    if len(before) < 2:
-        return
-    joined = "".join(before)
-    changed = visit(joined)
-    if changed != joined and changed != "".join(after):
-        raise Unmaskable("a value stands across several parts")
+    def _object(self, value: Mapping[str, Any], media: Unread | None) -> Mapping[str, Any]:
+        part = value.get("type")
+        if type(part) is not str:
+            part = None
+        elif part in _MEDIA and (media is None or part != "file"):  # the source of a picture may be of type "file"
+            media = _MEDIA[part]
+        elif part == "text":  # a document whose `data` is what it looks like
+            media = None
+        written = value.get("media_type")
+        return {
+            self._name(name): self._string(name, item, part, written, media)
+            if type(item) is str
+            else self._nested(name, item, media)
+            for name, item in value.items()
+        }
 
+    def _name(self, name: str) -> str:
+        return name if _NAME.fullmatch(name) else self.visit(name)
 
-def _name(name: str, visit: Visit) -> str:
-    return name if _NAME.fullmatch(name) else visit(name)
+    def _nested(self, name: str, value: Any, media: Unread | None) -> Any:
+        kind = type(value)
+        if kind is list:
+            if name == _TOKENS_IN and _is_tokens(value):
+                self.unread["tokens"] = None
+                return value
+        elif kind is not dict:
+            return value
+        elif name == "audio" and "id" in value:  # an answer in sound that the provider has kept
+            self.unread["audio"] = None
+        # The arguments of a call that are an object (Anthropic's `input`) are as free as those that are a string.
+        return self.map(value, free=name in _FREE or (kind is dict and name == "input"), media=media)
 
-
-def _field(name: str, value: Any, visit: Visit, plain: bool, media: object) -> Any:
-    kind = type(value)
-    if kind is str:
+    def _string(self, name: str, value: str, part: str | None, written: object, media: Unread | None) -> str:
         if name in _STRUCTURE:
-            return value if _ID.fullmatch(value) else visit(value)
-        if name in _BYTES_IN and not plain and (_is_written(media) or _BYTES.fullmatch(value)):
-            return _file(value, visit, media)
-        if name in _JSON_INSIDE:
-            return _arguments(value, visit)
-        return visit(value)
-    if kind is not list and kind is not dict:
-        return value
-    # The arguments of a call that are an object (Anthropic's `input`) are as free as those that are a string.
-    return _map(value, visit, free=name in _FREE or (kind is dict and name == "input"))
+            return value if _ID.fullmatch(value) else self.visit(value)
+        if name == _FILE_ID:
+            self.unread[media or "file"] = None
+            return value if _ID.fullmatch(value) else self.visit(value)
+        if part != "text" and name in _OPAQUE_IN and _BYTES.fullmatch(value):
+            return value
+        if part != "text" and name in _BYTES_IN:
+            if _is_written(written) or _BYTES.fullmatch(value):
+                return self._file(value, written, None if part == _OPAQUE_TYPE else media or "file")
+            if media is not None:  # an address: what is there is for the provider to see
+                self.unread[media] = None
+        elif name in _JSON_INSIDE:
+            return self._arguments(value)
+        return self.visit(value)
+
+    def _number(self, value: float) -> Any:
+        """A number the caller chose is a text like any other: masked, it becomes one."""
+        text = orjson.dumps(value).decode()
+        changed = self.visit(text)
+        return value if changed == text else changed
+
+    def _visit_joined(self, parts: list[Any], mapped: list[Any]) -> None:
+        """The texts of neighbouring parts as one. Nothing of it can be replaced but in the parts themselves."""
+        before, after = (
+            [part["text"] for part in of if type(part) is dict and type(part.get("text")) is str]
+            for of in (parts, mapped)
+        )
+        if len(before) < 2:
+            return
+        joined = "".join(before)
+        changed = self.visit(joined)
+        if changed != joined and changed != "".join(after):
+            raise Unmaskable("a value stands across several parts")
+
+    def _arguments(self, value: str) -> str:
+        """
+        JSON inside JSON is read string by string, so that neither an escape nor a name that stands twice hides a word.
+        All stays as written but the words that change; what is not JSON is a text.
+        """
+        try:
+            inner = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return self.visit(value)
+        if not isinstance(inner, dict | list):
+            return self.visit(value)
+        return _SCALAR.sub(lambda match: self._scalar(match[0]), value)
+
+    def _scalar(self, token: str) -> str:
+        text = orjson.loads(token) if token[0] == '"' else token
+        changed = self.visit(text)
+        return token if changed == text else orjson.dumps(changed).decode()
+
+    def _file(self, value: str, written: object, kind: Unread | None) -> str:
+        """A file in base64: read where it is words by its media type, which stands before or beside it."""
+        head, comma, encoded = value.rpartition(",")
+        if not _is_written(head.removeprefix("data:") if comma else written):
+            if kind is not None:
+                self.unread[kind] = None
+            return value
+        try:
+            altchars = b"-_" if "-" in encoded or "_" in encoded else None
+            text = base64.b64decode(encoded, altchars=altchars).decode("utf-8", "replace")
+        except ValueError:
+            return self.visit(value)  # nobody will read it as a file either
+        changed = self.visit(text)
+        return value if changed == text else f"{head}{comma}{base64.b64encode(changed.encode()).decode()}"
 
 
-def _arguments(value: str, visit: Visit) -> str:
-    """
-    JSON inside JSON is read string by string, so that neither an escape nor a name that stands twice hides a word. All
-    stays as written but the words that change; what is not JSON is a text.
-    """
-    try:
-        inner = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return visit(value)
-    if not isinstance(inner, dict | list):
-        return visit(value)
-    return _SCALAR.sub(lambda match: _scalar(match[0], visit), value)
+def _is_written(media_type: object) -> bool:
+    return isinstance(media_type, str) and _WRITTEN.match(media_type) is not None
 
 
-def _scalar(token: str, visit: Visit) -> str:
-    text = orjson.loads(token) if token[0] == '"' else token
-    changed = visit(text)
-    return token if changed == text else orjson.dumps(changed).decode()
-
-
-def _is_written(media: object) -> bool:
-    return isinstance(media, str) and _WRITTEN.match(media) is not None
-
-
-def _file(value: str, visit: Visit, media: object) -> str:
-    """A file in base64: read where it is words by its media type, which stands before or beside it."""
-    head, comma, encoded = value.rpartition(",")
-    kind = head.removeprefix("data:") if comma else media
-    if not _is_written(kind):
-        return value
-    try:
-        altchars = b"-_" if "-" in encoded or "_" in encoded else None
-        text = base64.b64decode(encoded, altchars=altchars).decode("utf-8", "replace")
-    except ValueError:
-        return visit(value)  # nobody will read it as a file either
-    changed = visit(text)
-    return value if changed == text else f"{head}{comma}{base64.b64encode(changed.encode()).decode()}"
+def _is_tokens(value: Sequence[Any]) -> bool:
+    """Whether an input is numbers of tokens, or lists of such (OpenAI, "Create embeddings")."""
+    first = value[0] if value else None
+    return type(first) is int or (type(first) is list and bool(first) and type(first[0]) is int)

@@ -29,6 +29,7 @@ class JsonBody:
     value: Any
     texts: Sequence[str]
     units: int = 1
+    unread: Sequence[str] = ()
 
     @classmethod
     def parse(cls, value: Any) -> Self:

@@ -43,7 +43,7 @@ class Verdict(Protocol):
 
 
 class TextGuard(Protocol):
-    def inspect(self, texts: Sequence[str]) -> Verdict: ...
+    def inspect(self, texts: Sequence[str], unread: Sequence[str] = ()) -> Verdict: ...
 
 
 _MESSAGES: Mapping[str, str] = {
@@ -53,6 +53,8 @@ _MESSAGES: Mapping[str, str] = {
     "sql_injection": "the text contains an SQL or command injection",
     "content_policy_violation": "the text holds what the operator does not allow",
 }
+
+_UNREAD = "the request holds what cannot be read: an image, a sound, a file or token ids"
 
 LONG = 8_192
 """Characters of all texts above which they are inspected in a thread: others' requests must not wait for them."""
@@ -64,6 +66,8 @@ MASKED: ScopeKey[Mapping[str, str]] = ScopeKey("masked", put_by="InputGuardMiddl
 class InputGuardMiddleware:
     """
     Refuse or mask texts that try to override instructions or carry personal data, secrets, SQL or shell injections.
+
+    What the guard cannot read it is told of: whether that may pass is its to say.
 
     Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED; a value that cannot be is refused. A guard
     that raises gave no verdict: 503, and the endpoint is not called.
@@ -87,9 +91,9 @@ class InputGuardMiddleware:
         try:
             guard = self.guard if self.choose is None else self.choose(scope)
             if sum(map(len, prompt.texts)) > LONG:
-                verdict = await asyncio.to_thread(guard.inspect, prompt.texts)
+                verdict = await asyncio.to_thread(guard.inspect, prompt.texts, prompt.unread)
             else:
-                verdict = guard.inspect(prompt.texts)
+                verdict = guard.inspect(prompt.texts, prompt.unread)
             outcome, code = verdict.outcome, verdict.code
         except Exception as error:
             log.error("the input guard gave no verdict: %s", type(error).__name__)
@@ -108,7 +112,7 @@ class InputGuardMiddleware:
             for reason in verdict.reasons or ("",):
                 record.decisions.append(Decision("input_guard", outcome, reason, tuple(verdict.rules)))
         if code is not None:
-            await screened(code, _MESSAGES[code])(scope, receive, send)
+            await screened(code, _UNREAD if verdict.reasons == ("unread",) else _MESSAGES[code])(scope, receive, send)
             return
         if masked is not None:
             PROMPT.put(scope, masked)

@@ -68,11 +68,15 @@ class Prompt(Protocol):
     `texts` are all places a human or a model could have written to, in a fixed order; `with_texts` returns the same
     body with those places replaced (same order, same number) and raises `ValueError` where the body would no longer be
     sound; `to_bytes` is the JSON to hand to whoever reads the body
-    again; `units` is how many requests it is worth to the rate limiter.
+    again; `units` is how many requests it is worth to the rate limiter; `unread` are the kinds of its parts that no
+    layer can read, such as "image".
     """
 
     @property
     def texts(self) -> Sequence[str]: ...
+
+    @property
+    def unread(self) -> Sequence[str]: ...
 
     @property
     def units(self) -> int: ...

@@ -118,6 +118,15 @@ class Entry:
             return None
         return float(value)
 
+    def share(self, key: str) -> float | None:
+        value = self._plain(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            self.wrong(key, "must be a number above 0, at most 1")
+            return None
+        return float(value)
+
     def amount(self, key: str, most: int, *, required: bool = False) -> Decimal | None:
         """Not negative. Exact as it was written, where a float of up to 15 digits is."""
         value = self._plain(key)

@@ -9,8 +9,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway import texts as words
 from gateway.schema import MAX_PROBLEMS
+from gateway.texts import Words, with_texts, words_of
 from middleware.body import InvalidBody
 from middleware.refusal import FieldError
 
@@ -65,11 +65,19 @@ class ApiPrompt(Generic[B]):
     units: int = 1
 
     @cached_property
+    def _words(self) -> Words:
+        return words_of(self.value)
+
+    @property
     def texts(self) -> Sequence[str]:
-        return words.texts(self.value)
+        return self._words.texts
+
+    @property
+    def unread(self) -> Sequence[str]:
+        return self._words.unread
 
     def with_texts(self, texts: Sequence[str]) -> Self:
-        return type(self)(self.model, *_checked(self.model, words.with_texts(self.value, texts)))
+        return type(self)(self.model, *_checked(self.model, with_texts(self.value, texts)))
 
     def to_bytes(self) -> bytes:
         return orjson.dumps(self.value)

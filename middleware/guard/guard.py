@@ -26,7 +26,8 @@ from middleware.guard.rule import Kind, Rule
 Action = Literal["block", "mask", "flag", "off"]
 Outcome = Literal["pass", "flag", "mask", "block"]
 Code = Literal["prompt_injection", "secret_detected", "pii_detected", "sql_injection", "content_policy_violation"]
-Reason = Literal["prompt_injection", "secret", "pii", "sql", "own_pattern"]
+Reason = Literal["prompt_injection", "secret", "pii", "sql", "own_pattern", "unread"]
+Unread = Literal["image", "audio", "file", "tokens"]
 
 _CODES: Mapping[Kind, Code] = {
     "injection": "prompt_injection",
@@ -34,6 +35,7 @@ _CODES: Mapping[Kind, Code] = {
     "pii": "pii_detected",
     "sql": "sql_injection",
     "own": "content_policy_violation",
+    "unread": "content_policy_violation",
 }
 """In the order of precedence when several kinds are to be blocked: a refusal has one code."""
 
@@ -43,11 +45,14 @@ _REASONS: Mapping[Kind, Reason] = {
     "pii": "pii",
     "sql": "sql",
     "own": "own_pattern",
+    "unread": "unread",
 }
 
 
 LIKENESS = Rule("injection-model", "injection", "")
 """What the model finds, under the name of a rule: it has no pattern and is in no matcher."""
+
+_UNREAD: Mapping[str, Rule] = {kind: Rule(f"unread-{kind}", "unread", "") for kind in get_args(Unread)}
 
 _JOINT = 240
 """Characters of each end of a text that are read together with its neighbours'."""
@@ -140,13 +145,13 @@ class Guard:
     Decides by rules and one file of weights; no state but which texts were clean, no I/O after it is made, time linear
     in the length of the texts.
 
-    An action per kind; "off" leaves that kind's rules out altogether. `monitor`: what would be refused or masked is
-    flagged instead. `allow`: values that are no finding, whatever their case. `patterns`: RE2 by name; a text that
-    holds one is refused.
+    An action per kind; "off" leaves that kind's rules out altogether. `unread` is that for what no layer can read.
+    `monitor`: what would be refused or masked is flagged instead. `allow`: values that are no finding, whatever their
+    case. `patterns`: RE2 by name; a text that holds one is refused.
 
-    Raises `ValueError` for an unknown action and for `mask` of injection or sql: there is no value to take out. Raises
-    `re2.error` for what is no pattern, and `ModelError` if there is to be a model, none is given, and the file's cannot
-    be used.
+    Raises `ValueError` for an unknown action and for `mask` of injection, sql or unread: there is no value to take out.
+    Raises `re2.error` for what is no pattern, and `ModelError` if there is to be a model, none is given, and the file's
+    cannot be used.
     """
 
     def __init__(
@@ -158,18 +163,19 @@ class Guard:
         pii: Action,
         secrets: Action,
         sql: Action,
+        unread: Action = "flag",
         monitor: bool = False,
         allow: Sequence[str] = (),
         patterns: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._actions: Mapping[Kind, Action] = {"injection": injection, "secret": secrets, "pii": pii, "sql": sql}
-        for kind, action in self._actions.items():
+        for kind, action in {**self._actions, "unread": unread}.items():
             if action not in get_args(Action):
                 raise ValueError(f"{kind}: unknown action {action!r}")
-        if "mask" in (injection, sql):
-            raise ValueError("injection and sql can be blocked or flagged, not masked")
+        if "mask" in (injection, sql, unread):
+            raise ValueError("injection, sql and unread can be blocked or flagged, not masked")
         kinds: frozenset[Kind] = frozenset(kind for kind, action in self._actions.items() if action != "off")
-        self._actions = {**self._actions, "own": "block"}
+        self._actions = {**self._actions, "own": "block", "unread": unread}
         self._monitor = monitor
         self._allowed = frozenset(value.casefold() for value in allow)
         self._matchers = [matcher_of(kinds)] if kinds else []
@@ -224,9 +230,10 @@ class Guard:
     def _likely(self, form: Form) -> bool:
         return self._model is not None and self._model.finds(form.text, disguised=form.disguised)
 
-    def inspect(self, texts: Sequence[str]) -> Verdict:
+    def inspect(self, texts: Sequence[str], unread: Sequence[str] = ()) -> Verdict:
         """
-        One verdict over all texts of a request. Raises `MatchError`.
+        One verdict over all texts of a request, and the kinds of parts (`Unread`) that hold no text. Raises
+        `MatchError`, and `KeyError` for an unknown kind.
 
         Several texts are also read as one, for injection only: an attack cut in two is put together again by the
         provider's model. Of long texts, the ends.
@@ -238,6 +245,8 @@ class Guard:
             joined = self._hits(seams.text, only="injection")
             if not joined and self._likely(seams):
                 joined = [Hit(LIKENESS)]
+        if self._actions["unread"] != "off":
+            joined += [Hit(_UNREAD[kind]) for kind in unread]
         if not joined and all(report is _CLEAN for report in reports):
             return PASS
         return self._verdict(texts, reports, joined)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["injection", "secret", "pii", "sql", "own"]
-"""`own`: the operator's patterns."""
+Kind = Literal["injection", "secret", "pii", "sql", "own", "unread"]
+"""`own`: the operator's patterns. `unread`: no text at all."""
 
 Check = Callable[[str, str, str], bool]
 """

@@ -17,7 +17,7 @@ from middleware.guard.prompt_leak import Instructions, Repetition
 from middleware.guard.unsettled import AHEAD, settled
 
 Action = Literal["block", "mask", "flag"]
-Reason = Literal["secret", "pii", "prompt_leak"]
+Reason = Literal["secret", "pii", "prompt_leak", "unsafe"]
 Scan = Callable[[str], Report]
 
 CONTEXT = 256

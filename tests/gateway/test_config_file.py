@@ -22,11 +22,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from gateway.config_file import FileConfig, read_config
-from gateway.live import GuardActions, LiveConfig, Routing
+from gateway.live import GuardActions, LiveConfig, PolicyTerms, Routing
 from gateway.policies import Policy
 from gateway.services import configured_services
 from gateway.settings import SettingsError, load_settings
 from gateway.yaml_reader import MAX_ALIASES, MAX_BYTES
+from middleware.safety import SafetyTerms
 from providers.catalogue import AliasTarget
 from providers.chat import Usage
 from providers.latencies import MovingLatencies
@@ -349,13 +350,18 @@ AT = "GATEWAY_CONFIG: "
         ),
         ("policies: {default: block}", ["policies.default: must be a map"]),
         (
-            "policies: {default: {injection: mask, pii: hidden, secrets: [], sql: mask, output: flag}}",
+            "policies: {default: {injection: mask, pii: hidden, secrets: [], sql: mask, unread: mask, output: x,"
+            " safety: mask, toxicity_threshold: 0, role: user}}",
             [
-                "policies.default.output: unknown key",
+                "policies.default.role: unknown key",
                 "policies.default.injection: must be one of block, flag, off",
                 "policies.default.pii: must be one of block, mask, flag, off",
                 "policies.default.secrets: must be one of block, mask, flag, off",
                 "policies.default.sql: must be one of block, flag, off",
+                "policies.default.unread: must be one of block, flag, off",
+                "policies.default.output: must be one of block, mask, flag, off",
+                "policies.default.safety: must be one of block, flag, off",
+                "policies.default.toxicity_threshold: must be a number above 0, at most 1",
             ],
         ),
         # several sections at once
@@ -461,9 +467,13 @@ def test_without_a_file() -> None:
     live = live_config(None, GROQ_API_KEY="k")
     first = live.current
     assert (served(first), first.unsupported, first.generation) == (["groq"], "drop", 1)
-    assert first.actions == GuardActions(injection="block", pii="block", secrets="block", sql="flag")
+    assert first.policies["default"].terms == PolicyTerms(
+        GuardActions(injection="block", pii="block", secrets="block", sql="flag", unread="flag"),
+        output="flag",
+        safety=SafetyTerms("block", 0.7),
+    )
     assert live.reload() is live.current
-    assert live.current.guard is first.guard
+    assert live.current.policies["default"] is first.policies["default"]
     assert (served(live.current), live.current.generation) == (["groq"], 2)
 
 
@@ -473,14 +483,16 @@ def test_prices_and_policy(path: Path) -> None:
     write(path, one_service("old") + prices + "policies: {default: {pii: mask}}")
     live = live_config(path, SQL_ACTION="block", ENABLE_PROMPT_INJECTION_CHECK="false")
     routing = live.current
-    assert routing.actions == GuardActions(injection="off", pii="mask", secrets="block", sql="block")
-    assert routing.guard.inspect(["write to ada@example.com"]).outcome == "mask"
+    assert routing.policies["default"].terms.actions == GuardActions(
+        injection="off", pii="mask", secrets="block", sql="block", unread="flag"
+    )
+    assert routing.policies["default"].guard.inspect(["write to ada@example.com"]).outcome == "mask"
     assert routing.unsupported == "refuse"
     [target] = routing.router.plan(Wish("m")).targets
     assert routing.prices.cost_usd(target, "m", Usage(1_000_000, 0)) == 1
     path.write_text(one_service("old") + "policies: {default: {pii: off}}")
-    assert live.reload().guard.inspect(["write to ada@example.com"]).outcome == "pass"
-    assert routing.guard.inspect(["write to ada@example.com"]).outcome == "mask"
+    assert live.reload().policies["default"].guard.inspect(["write to ada@example.com"]).outcome == "pass"
+    assert routing.policies["default"].guard.inspect(["write to ada@example.com"]).outcome == "mask"
 
 
 def test_a_bad_start_is_refused(path: Path) -> None:
@@ -697,4 +709,4 @@ def test_readme_example(tmp_path: Path) -> None:
     assert (len(fast.api_keys), fast.rate_limit_requests, local.models["llama"].vision) == (2, 30, False)
     assert set(config.aliases) == {"default", "canary"}
     assert (config.strategy, config.sticky, config.unsupported) == ("priority", "session", "drop")
-    assert config.policies["default"] == Policy("block", "mask", "block", "flag")
+    assert config.policies["default"] == Policy("block", "mask", "block", "flag", output="flag")

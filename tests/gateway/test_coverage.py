@@ -85,7 +85,7 @@ async def test_a_screen_that_is_not_mounted(
 
 async def test_a_guard_that_returns_nothing(gateway: Start, judge: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is no verdict, and no provider is asked."""
-    monkeypatch.setattr(Guard, "inspect", lambda self, texts: None)
+    monkeypatch.setattr(Guard, "inspect", lambda self, *given: None)
     client = await gateway({"openai": judge}, **ON)
     for path, body in requests():
         assert held_back(await client.post(path, json=body)), path

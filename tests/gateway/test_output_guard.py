@@ -203,6 +203,45 @@ async def test_actions(gateway: Start, upstream: Any, path: str, action: str) ->
         assert len(up.chats) == count
 
 
+HARM = "You stupid worthless bitch, I will rape you and kill your whole fucking family."
+LOCAL = {"ENABLE_SAFETY": "true", "SAFETY_PROVIDERS": "local"}
+
+
+@pytest.mark.parametrize("action", ["block", "mask", "flag", "off"])
+@pytest.mark.parametrize("path", SURFACES)
+async def test_harm(gateway: Start, upstream: Any, path: str, action: str) -> None:
+    """An unsafe answer is refused where anything is; it cannot be masked. Of a stream, little has left by then."""
+    up: Upstream = await upstream()
+    text = f"Good morning. {HARM}" + " And so on." * 22
+    client = await gateway({"openai": up}, OUTPUT_ACTION=action, **LOCAL)
+    for stream in (False, True):
+        up.default = Answer(text)
+        reply = await client.post(path, json=asked(path, stream=stream))
+        if action in ("flag", "off"):
+            assert read(path, reply) == (text, "", [])
+        elif stream:
+            assert text[:260] not in broken_off(path, reply, "content_policy_violation")
+        else:
+            status, body = refused(path, reply)
+            told = orjson.dumps(body).decode()
+            assert (status, "the answer was judged unsafe" in told) == (422 if path == QUERY else 400, True)
+            assert "kill" not in told
+    metrics = (await client.get("/metrics")).text
+    blocked, flagged = (f'gateway_{name}_total{{layer="output",reason="unsafe"}} 2.0' for name in TOLD)
+    assert (blocked in metrics) is (action in ("block", "mask"))
+    assert (flagged in metrics) is (action == "flag")
+
+
+@pytest.mark.parametrize("providers", ["gemini", "local"])
+async def test_harm_without_safety(gateway: Start, upstream: Any, providers: str) -> None:
+    """Where safety is off, or the local classifier left out, nobody is asked about answers."""
+    up: Upstream = await upstream()
+    up.default = Answer(HARM)
+    safety = {"ENABLE_SAFETY": str(providers == "gemini").lower(), "SAFETY_PROVIDERS": providers}
+    client = await gateway({"openai": up}, OUTPUT_ACTION="block", **safety)
+    assert (await client.post(QUERY, json=asked(QUERY))).json()["response"] == HARM
+
+
 async def test_the_default_is_to_flag(gateway: Start, upstream: Any) -> None:
     """Nothing is held back or changed, and the finding is counted."""
     up: Upstream = await upstream()
@@ -350,7 +389,7 @@ async def test_a_guard_that_breaks_lets_nothing_out(
     up: Upstream = await upstream()
     client = await gateway({"openai": up}, OUTPUT_ACTION=action)
     monkeypatch.setattr("middleware.guard.guard.Guard.scan", broken)
-    monkeypatch.setattr("middleware.guard.guard.Guard.inspect", lambda self, texts: PASS)
+    monkeypatch.setattr("middleware.guard.guard.Guard.inspect", lambda self, *given: PASS)
     for path in SURFACES:
         for stream in (False, True):
             reply = await client.post(path, json=asked(path, stream=stream))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.gateway.conftest import Start
 from tests.serving import CLIENT_KEY
-from tests.upstream import Upstream
+from tests.upstream import Answer, Upstream
 
 ADMIN_KEY = "admin-key-of-the-tests-0123456789"
 ADMIN = {"X-API-Key": ADMIN_KEY}
@@ -114,6 +114,90 @@ async def test_own_patterns_on_every_surface(client: tuple[httpx.AsyncClient, Up
             assert "the text holds what the operator does not allow" in reply.text
             assert "atlas" not in reply.text
     assert up.requests == []
+
+
+PICTURE = "data:image/png;base64," + "A" * 64
+SEEN = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PICTURE}}]}
+UNREAD: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"model": "m", "messages": [SEEN]},
+    "/v1/responses": {
+        "model": "m",
+        "input": [{"role": "user", "content": [{"type": "input_image", "image_url": PICTURE, "detail": "auto"}]}],
+    },
+    "/v1/messages": {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE[22:]}}
+                ],
+            }
+        ],
+    },
+    "/v1/embeddings": {"model": "m", "input": [[1, 2], [3]]},
+}
+
+
+@pytest.mark.parametrize("policy", ["strict", "default", "lax"])
+async def test_what_cannot_be_read(gateway: Start, upstream: Any, tmp_path: Path, policy: str) -> None:
+    """Pictures and token ids are refused or noted, as the policy says; by default they are noted."""
+    up = await upstream()
+    policies = {"default": {}, "strict": {"unread": "block"}, "lax": {"unread": "off"}}
+    config = written(tmp_path / "gateway.yaml", up, policies=policies)
+    client = await gateway({}, GATEWAY_CONFIG=config, ADMIN_API_KEY=ADMIN_KEY)
+    key = await key_of(client, policy=policy)
+    passes, flagged = policy != "strict", 4 if policy == "default" else 0
+    for path, body in UNREAD.items():
+        reply = await client.post(path, json=body, headers=key)
+        assert (reply.status_code == 200) is passes, (path, reply.text)
+        if not passes:
+            assert reply.status_code == 400
+            said = "the request holds what cannot be read: an image, a sound, a file or token ids"
+            assert reply.json()["error"]["message"].removeprefix("content_policy_violation: ") == said
+    assert bool(up.requests) is passes
+    metrics = (await client.get("/metrics", headers=ADMIN)).text
+    for name, count in (("flagged", flagged), ("blocked", 0 if passes else 4)):
+        line = f'gateway_{name}_total{{layer="input_guard",reason="unread"}} {count}.0'
+        assert (line in metrics) is bool(count)
+
+
+HARM = "I will kill you, you stupid worthless bitch, and rape your whole fucking family."
+MODERATE = {"ENABLE_SAFETY": "true", "SAFETY_PROVIDERS": "local"}
+
+
+async def test_safety_and_answers_by_policy(gateway: Start, upstream: Any, tmp_path: Path) -> None:
+    """What is done about harm in questions and answers, and about values in answers; a check has its caller's bound."""
+    up = await upstream()
+    policies = {
+        "default": {},
+        "watched": {"monitor": True, "output": "block"},
+        "open": {"safety": "off"},
+        "noted": {"safety": "flag", "output": "mask", "allow": [MAIL]},
+        "severe": {"toxicity_threshold": 0.000001, "output": "block"},
+    }
+    config = written(tmp_path / "gateway.yaml", up, policies=policies)
+    client = await gateway({}, GATEWAY_CONFIG=config, ADMIN_API_KEY=ADMIN_KEY, **MODERATE)
+    found = {}
+    for policy in policies:
+        key = await key_of(client, policy=policy)
+        up.default = Answer(f"Write to {MAIL} or bob@example.org.")
+        question = outcome(await ask(client, key, HARM))
+        answer = await ask(client, key, "Whom do I write to?")
+        toxic = (await client.post("/check-toxicity", json={"text": "Good morning"}, headers=key)).json()["is_toxic"]
+        said = outcome(answer) if answer.status_code != 200 else answer.json()["choices"][0]["message"]["content"]
+        found[policy] = (question, said, toxic)
+    whole, refused = f"Write to {MAIL} or bob@example.org.", "content_policy_violation"
+    assert found == {
+        "default": (refused, whole, False),
+        "watched": ("ok", whole, False),
+        "open": ("ok", whole, False),
+        "noted": ("ok", f"Write to {MAIL} or [EMAIL_1].", False),
+        "severe": (refused, refused, True),
+    }
+    metrics = (await client.get("/metrics", headers=ADMIN)).text
+    assert 'gateway_flagged_total{layer="safety",reason="unsafe"} 2.0' in metrics
 
 
 async def test_checks_have_the_policy_of_their_caller(client: tuple[httpx.AsyncClient, Upstream, Path]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.texts import Unmaskable, texts, with_texts
+from gateway.texts import Unmaskable, with_texts, words_of
 from tests.gateway.conftest import Start
 from tests.serving import environment
 
@@ -25,6 +25,10 @@ PICTURE = base64.b64encode(bytes(range(256)) * 4).decode()
 
 def escaped(words: str) -> str:
     return "".join(f"\\u{ord(char):04x}" for char in words)
+
+
+def encoded(text: str, media_type: str = "text/plain") -> str:
+    return f"data:{media_type};base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def messages(*given: Json) -> Json:
@@ -331,7 +335,7 @@ def test_every_place_is_found(path: str) -> None:
     """The walk finds the words in each place, once, as they would be read."""
     missed = []
     for name, body in bodies(path):
-        found = " ".join(texts(body))
+        found = " ".join(words_of(body).texts)
         if WORDS not in found and NAME not in found:
             missed.append(name)
     assert missed == []
@@ -406,25 +410,99 @@ async def test_our_own_routes(gateway: Start) -> None:
 )
 def test_what_is_not_words(body: Json) -> None:
     """Images, sounds, files, signatures and ids are nobody's words: no text is long enough to hold them."""
-    assert max(map(len, texts(body)), default=0) < 16
-    assert with_texts(body, texts(body)) == body
+    assert max(map(len, words_of(body).texts), default=0) < 16
+    assert with_texts(body, words_of(body).texts) == body
+
+
+UNREAD: dict[str, tuple[Json, list[str]]] = {
+    "none": (said([{"type": "text", "text": "Hi"}], audio=None), []),
+    "picture": (part(type="image_url", image_url={"url": f"data:image/png;base64,{PICTURE}"}), ["image"]),
+    "address of a picture": (part(type="image_url", image_url={"url": "https://x.test/a.png"}), ["image"]),
+    "picture elsewhere": (part(type="image", source={"type": "url", "url": "https://x.test/a.png"}), ["image"]),
+    "stored picture": (part(type="input_image", file_id="file-1"), ["image"]),
+    "picture in base64": (
+        part(type="image", source={"type": "base64", "media_type": "image/png", "data": PICTURE}),
+        ["image"],
+    ),
+    "picture of a tool": (
+        said([{"type": "tool_result", "content": [{"type": "image", "source": {"type": "file", "file_id": "f1"}}]}]),
+        ["image"],
+    ),
+    "screen": (
+        {
+            "input": [
+                {
+                    "type": "computer_call_output",
+                    "output": {"type": "computer_screenshot", "image_url": "https://x.test"},
+                }
+            ]
+        },
+        ["image"],
+    ),
+    "sound": (part(type="input_audio", input_audio={"data": PICTURE, "format": "wav"}), ["audio"]),
+    "stored sound": (said(None, "assistant", audio={"id": "audio_1"}), ["audio"]),
+    "wish for sound": ({**said("Hi"), "audio": {"voice": "alloy", "format": "wav"}}, []),
+    "file": (part(type="file", file={"file_data": PICTURE, "filename": "a.pdf"}), ["file"]),
+    "stored file": (part(type="file", file={"file_id": "file-1"}), ["file"]),
+    "file elsewhere": (part(type="input_file", file_url="https://x.test/a.pdf"), ["file"]),
+    "document": (
+        part(type="document", source={"type": "base64", "media_type": "application/pdf", "data": PICTURE}),
+        ["file"],
+    ),
+    "document of words": (
+        part(type="document", source={"type": "text", "media_type": "text/plain", "data": "Hello"}, title="A"),
+        [],
+    ),
+    "document of parts": (
+        part(
+            type="document",
+            source={
+                "type": "content",
+                "content": [{"type": "text", "text": "x"}, {"type": "image", "source": {"type": "url", "url": "x:"}}],
+            },
+        ),
+        ["image"],
+    ),
+    "file of words": (part(type="file", file={"file_data": encoded(WORDS)}), []),
+    "part nobody knows": (part(type="hologram", hologram={"data": PICTURE}), ["file"]),
+    "withheld thought": (said([{"type": "redacted_thinking", "data": PICTURE}]), []),
+    "token ids": ({"input": [1, 2, 3]}, ["tokens"]),
+    "lists of token ids": ({"input": [[1, 2], [3]]}, ["tokens"]),
+    "texts to embed": ({"input": ["1", "2"]}, []),
+    "arguments": (said([{"type": "tool_use", "id": "t", "name": "f", "input": {"file_id": "f", "data": [1]}}]), []),
+    "several": (
+        said(
+            [
+                {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
+                {"type": "file", "file": {"file_id": "file-1"}},
+                {"type": "image_url", "image_url": {"url": "https://x.test/b.png"}},
+            ]
+        ),
+        ["image", "file"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_cannot_be_read_is_told(name: str) -> None:
+    """Its kinds, each once; and it stays as it is."""
+    body, kinds = UNREAD[name]
+    found = words_of(body)
+    assert list(found.unread) == kinds
+    assert with_texts(body, found.texts) == body
 
 
 def test_words_change_where_they_stand() -> None:
     """All else stays as it was written, within JSON inside JSON too: white space, escapes, numbers, order, twins."""
     arguments = '{ "to" : "a@b.c\\u0020x",\n "n": 123456789012345678901234567890.10, "to": "d", "e": [] }'
     body = said("a@b.c", "assistant", tool_calls=[call(arguments)])
-    found = texts(body)
+    found = words_of(body).texts
     assert found == ["Hello", "a@b.c", "f", "to", "a@b.c x", "n", "123456789012345678901234567890.10", "to", "d", "e"]
     changed = with_texts(body, [text.replace("a@b.c", 'say "hi"\\') for text in found])
     expected = arguments.replace("a@b.c\\u0020x", 'say \\"hi\\"\\\\ x')
     assert changed["messages"][1]["tool_calls"][0]["function"]["arguments"] == expected
     assert changed["messages"][1]["content"] == 'say "hi"\\'
     assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == arguments
-
-
-def encoded(text: str, media_type: str = "text/plain") -> str:
-    return f"data:{media_type};base64,{base64.b64encode(text.encode()).decode()}"
 
 
 @pytest.mark.parametrize(
@@ -447,25 +525,25 @@ def encoded(text: str, media_type: str = "text/plain") -> str:
 )
 def test_words_in_disguise(body: Json, words: str) -> None:
     """Files that are words are read, and long numbers, and what was cut in two; masked, they stay what they are."""
-    found = texts(body)
+    found = words_of(body).texts
     assert words in found
     assert with_texts(body, found) == body
     if "igno" not in found:
         changed = with_texts(body, [text.replace(words, "[X_1]") for text in found])
-        assert words not in texts(changed)
-        assert "[X_1]" in texts(changed)
+        assert words not in words_of(changed).texts
+        assert "[X_1]" in words_of(changed).texts
 
 
 def test_a_value_across_parts_cannot_be_masked() -> None:
     """Half of it stands in one part, half in another; one that stands in one of them can be."""
     body = said([{"type": "text", "text": "4111 1111"}, {"type": "text", "text": " 1111 1111, a@b.c"}])
-    *_, joined = texts(body)
+    *_, joined = words_of(body).texts
     assert joined == "4111 1111 1111 1111, a@b.c"
-    found = texts(body)
+    found = words_of(body).texts
     with pytest.raises(Unmaskable):
         with_texts(body, [*found[:-1], "[CREDIT_CARD_1], a@b.c"])
     masked = with_texts(body, [text.replace("a@b.c", "[EMAIL_1]") for text in found])
-    assert texts(masked)[-1] == "4111 1111 1111 1111, [EMAIL_1]"
+    assert words_of(masked).texts[-1] == "4111 1111 1111 1111, [EMAIL_1]"
 
 
 KEYS = st.sampled_from(
@@ -485,7 +563,7 @@ ARGUMENT_VALUES = st.builds(
 @given(VALUES | ARGUMENT_VALUES)
 def test_the_same_words_make_the_same_body(value: Any) -> None:
     """Put back unchanged, they change nothing, down to the order of names."""
-    again = with_texts(value, texts(value))
+    again = with_texts(value, words_of(value).texts)
     assert again == value
     assert json.dumps(again) == json.dumps(value)
 
@@ -493,20 +571,20 @@ def test_the_same_words_make_the_same_body(value: Any) -> None:
 @given(VALUES | ARGUMENT_VALUES)
 def test_other_words_stand_in_the_same_places(value: Any) -> None:
     """What is put in is what is found there, and what are no words stays."""
-    found = texts(value)
+    found = words_of(value).texts
     others = [f'é"\\{text}' for text in found]
     changed = with_texts(value, others)
-    assert texts(changed) == others
-    assert texts(with_texts(changed, found)) == found
-    assert without_words(changed) == without_words(value)
+    assert words_of(changed).texts == others
+    assert words_of(with_texts(changed, found)).texts == found
+    assert without_words_of(changed) == without_words_of(value)
 
 
-def without_words(value: Any) -> Any:
-    return with_texts(value, [f"é{number}" for number in range(len(texts(value)))])
+def without_words_of(value: Any) -> Any:
+    return with_texts(value, [f"é{number}" for number in range(len(words_of(value).texts))])
 
 
 @given(st.recursive(STRINGS, lambda inner: st.lists(inner) | st.dictionaries(STRINGS, inner), max_leaves=10))
-def test_in_a_schema_all_is_words(value: Any) -> None:
+def test_in_a_schema_all_is_words_of(value: Any) -> None:
     """Every string, name and value, below the fields whose content is the caller's own."""
 
     def strings(inside: Any) -> Iterator[str]:
@@ -522,6 +600,6 @@ def test_in_a_schema_all_is_words(value: Any) -> None:
 
     for field in ("parameters", "input_schema", "schema", "metadata"):
         if not isinstance(value, str):
-            assert texts({field: value}) == list(strings(value))
+            assert words_of({field: value}).texts == list(strings(value))
     if isinstance(value, dict):
-        assert texts({"input": value}) == list(strings(value))
+        assert words_of({"input": value}).texts == list(strings(value))

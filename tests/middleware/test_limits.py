@@ -550,6 +550,7 @@ def identified(app: ASGIApp, principal: Principal) -> ASGIApp:
 class Batch:
     units: int
     texts: Sequence[str] = ()
+    unread: Sequence[str] = ()
 
     def with_texts(self, texts: Sequence[str]) -> "Batch":
         return self

@@ -278,6 +278,7 @@ async def test_layer_charges_a_batch(redis: Redis) -> None:
 
     class Batch:
         texts: Sequence[str] = ()
+        unread: Sequence[str] = ()
         units = 4
 
         def with_texts(self, texts: Sequence[str]) -> "Batch":
