@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from gateway.app import create_app
 from tests.gateway.conftest import NO_SAFETY, Start
-from tests.redis_client import redis_client
+from tests.redis_client import all_keys_on_one_server, redis_client
 from tests.redis_server import RedisServer
 from tests.serving import CLIENT_KEY, Replica, environment, serve
 from tests.upstream import Answer, Status, Upstream, free_port
@@ -359,6 +359,7 @@ async def replicas(client: httpx.AsyncClient) -> float:
     return (await scrape(client))["gateway_replicas{}"]
 
 
+@all_keys_on_one_server
 async def test_a_store_that_forgot(upstream: Any, redis_url: str) -> None:
     """After FLUSHALL the counters begin again, at what came since; the gauges are right."""
     up: Upstream = await upstream()
@@ -468,6 +469,7 @@ VERBS = ("PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PURGE", "REPORT", "LO
 """Methods that the HTTP parser lets through; others are its own 400 and reach nobody."""
 
 
+@all_keys_on_one_server
 async def test_what_is_invented_adds_no_series(upstream: Any, redis_url: str) -> None:
     """Ten thousand names of models, paths, key ids and methods: the same series and the same Redis keys as before."""
     up: Upstream = await upstream()

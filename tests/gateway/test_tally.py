@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from gateway.redis import connect
 from gateway.tally import REMEMBERED_S, Tallies, Tally
 from tests.gateway.conftest import Start, events
+from tests.redis_client import all_keys_on_one_server
 from tests.redis_server import RedisServer
 from tests.upstream import Answer, RawStream, SlowFirstByte, Status, Upstream
 
@@ -155,6 +156,7 @@ async def test_the_end_during_an_outage(own_redis: RedisServer, caplog: pytest.L
         assert caplog.messages == ["what this process counted last is lost: Redis does not answer"]
 
 
+@all_keys_on_one_server
 async def test_a_store_that_lost_its_last_writes(redis_url: str) -> None:
     """What was seen does not go down, and agrees again when the fleet has counted as much; empty, it begins anew."""
     async with client_for(redis_url) as redis:

@@ -28,7 +28,7 @@ from middleware.rate_limit import RateLimitMiddleware, SlidingWindow
 from middleware.record import RECORD, RecordMiddleware, Served
 from middleware.scope import PRINCIPAL, PROMPT, Principal
 from tests.middleware.asgi import Inner, ask
-from tests.redis_client import redis_client
+from tests.redis_client import all_keys_on_one_server, redis_client
 
 WINDOWS = (Window(100, 60),)
 NANO = 1_000_000_000
@@ -486,6 +486,7 @@ async def test_a_poisoned_key(redis: Any, kind: str) -> None:
         assert (await reserve(accounts, holder, 1, 1))[0].allowed
 
 
+@all_keys_on_one_server
 async def test_names_of_keys(redis: Any) -> None:
     """L6, L13: no id chooses a slot or a name; every key has a time to live, and all of one decision a hash tag."""
     hostile = ["}{x}", "a:rate", "*", "\n", "é", "x" * 999, "{t-acme}:tenant"]
@@ -506,6 +507,7 @@ async def test_names_of_keys(redis: Any) -> None:
         assert max(ttl for name, ttl in ttls.items() if name.endswith(("rate", "tokens", "leases"))) <= 120_000
 
 
+@all_keys_on_one_server
 async def test_a_large_minute_costs_little(redis_url: str) -> None:
     """L14: with fifty thousand requests in the minute a decision takes Redis about as long as with ten."""
     holder = claim(Limits((Window(10**6, 60),), tokens_per_minute=10**9, concurrency=10**6))
@@ -610,6 +612,7 @@ async def test_what_is_refused_on_the_way_counts_one(redis: Any) -> None:
         assert await redis.keys("*tokens") == await redis.keys("*leases") == []
 
 
+@all_keys_on_one_server
 @pytest.mark.parametrize("how", ["crashes", "is cancelled"])
 async def test_a_handler_that_does_not_end_well(redis: Any, how: str) -> None:
     """Whatever becomes of the request, its slot is free afterwards and what it used is written down."""
