@@ -56,7 +56,7 @@ _MESSAGES: Mapping[str, str] = {
 
 _UNREAD = "the request holds what cannot be read: an image, a sound, a file or token ids"
 
-LONG = 8_192
+LONG = 4_096
 """Characters of all texts above which they are inspected in a thread: others' requests must not wait for them."""
 
 MASKED: ScopeKey[Mapping[str, str]] = ScopeKey("masked", put_by="InputGuardMiddleware")

@@ -48,12 +48,13 @@ _IN_WORD = np.ones(129, dtype=bool)
 """By code, 128 standing for all beyond ASCII."""
 _IN_WORD[[code for code in range(128) if not (chr(code).isalnum() or chr(code) in "_'")]] = False
 
-_DIGITS = str.maketrans("123456789", "000000000")
-
 
 def prepare(text: str) -> str:
     """Lower case, no accents, digits as zeros, one space between words and before the first, two at the end."""
-    return f" {' '.join(strip_accents(text.lower()).translate(_DIGITS).split())}  "
+    plain = strip_accents(text.lower())
+    for digit in "123456789":  # some twenty times faster than str.translate where not all is ASCII
+        plain = plain.replace(digit, "0")
+    return f" {' '.join(plain.split())}  "
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,18 @@ Injections are found by rules, each sure of itself, and by a model that weighs t
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Literal, get_args
 
 from middleware.guard.decode import Form, forms
 from middleware.guard.masking import Placeholders, spans
-from middleware.guard.matcher import Hit, Matcher, matcher_of
+from middleware.guard.matcher import Hit, Matcher, encoded, matcher_of
 from middleware.guard.model import Model, shipped
 from middleware.guard.normalise import normalise
 from middleware.guard.rule import Kind, Rule
+from middleware.guard.slices import SLICE, slices
 
 Action = Literal["block", "mask", "flag", "off"]
 Outcome = Literal["pass", "flag", "mask", "block"]
@@ -52,6 +53,9 @@ _REASONS: Mapping[Kind, Reason] = {
 LIKENESS = Rule("injection-model", "injection", "")
 """What the model finds, under the name of a rule: it has no pattern and is in no matcher."""
 
+_KINDS: tuple[Kind, ...] = ("injection", "secret", "pii", "sql")
+"""Those with rules of the guard's own."""
+_INJECTION: tuple[Kind, ...] = ("injection",)
 _UNREAD: Mapping[str, Rule] = {kind: Rule(f"unread-{kind}", "unread", "") for kind in get_args(Unread)}
 
 _JOINT = 240
@@ -174,14 +178,12 @@ class Guard:
                 raise ValueError(f"{kind}: unknown action {action!r}")
         if "mask" in (injection, sql, unread):
             raise ValueError("injection, sql and unread can be blocked or flagged, not masked")
-        kinds: frozenset[Kind] = frozenset(kind for kind, action in self._actions.items() if action != "off")
         self._actions = {**self._actions, "own": "block", "unread": unread}
         self._monitor = monitor
         self._allowed = frozenset(value.casefold() for value in allow)
-        self._matchers = [matcher_of(kinds)] if kinds else []
+        self._matchers = {kind: matcher_of(kind) for kind in _KINDS if self._actions[kind] != "off"}
         if patterns:
-            self._matchers.append(Matcher([Rule(f"own-{name}", "own", pattern) for name, pattern in patterns]))
-        self._masked: frozenset[Kind] = frozenset(kind for kind in kinds if self._actions[kind] == "mask")
+            self._matchers["own"] = Matcher([Rule(f"own-{name}", "own", pattern) for name, pattern in patterns])
         self._model = None if injection == "off" else model or shipped()
         self._clean = _Clean()
 
@@ -205,6 +207,15 @@ class Guard:
         return report
 
     def _read(self, text: str) -> Report:
+        if len(text) <= SLICE:
+            return self._read_slice(text)
+        plain = self._hits(text)
+        reports = [self._read_slice(part) for part in slices(text)]
+        if not plain and all(report is _CLEAN for report in reports):
+            return _CLEAN
+        return _merged(plain, reports)
+
+    def _read_slice(self, text: str) -> Report:
         plain: list[Hit] = []
         others: list[tuple[Form, list[Hit]]] = []
         for form in forms(text):
@@ -213,7 +224,7 @@ class Guard:
             elif not form.guess:
                 others.append((form, self._hits(form.text)))
             elif self._model is not None:
-                others.append((form, self._hits(form.text, only="injection")))
+                others.append((form, self._hits(form.text, _INJECTION)))
         hits = [*plain, *(hit for _, found in others for hit in found)]
         read = (Form(text), *(form for form, _ in others))
         if not any(hit.rule.kind == "injection" for hit in hits) and any(self._likely(form) for form in read):
@@ -221,8 +232,14 @@ class Guard:
         found = [(form, hits) for form, hits in others if hits]
         return _report(plain, found) if plain or found else _CLEAN
 
-    def _hits(self, text: str, only: Kind | None = None) -> list[Hit]:
-        hits = [hit for matcher in self._matchers for hit in matcher.hits(text, only, self._masked)]
+    def _hits(self, text: str, kinds: Collection[Kind] | None = None) -> list[Hit]:
+        """Of the kinds given, all of which are looked for; else of all that are."""
+        data = encoded(text)
+        hits = [
+            hit
+            for kind in (self._matchers if kinds is None else kinds)
+            for hit in self._matchers[kind].hits(text, data, every=self._actions[kind] == "mask")
+        ]
         if self._allowed and hits:
             return [hit for hit in hits if hit.value.casefold() not in self._allowed]
         return hits
@@ -242,7 +259,7 @@ class Guard:
         joined: list[Hit] = []
         if self._model is not None and len(texts) > 1 and not any(report.injection for report in reports):
             seams = Form(normalise(_joints(texts)))
-            joined = self._hits(seams.text, only="injection")
+            joined = self._hits(seams.text, _INJECTION)
             if not joined and self._likely(seams):
                 joined = [Hit(LIKENESS)]
         if self._actions["unread"] != "off":
@@ -320,6 +337,31 @@ def _report(plain: Sequence[Hit], others: Sequence[tuple[Form, Sequence[Hit]]]) 
         hits=values,
         disguised=disguised,
         form=text,
+    )
+
+
+def _merged(plain: Sequence[Hit], reports: Sequence[Report]) -> Report:
+    """Of a text by `plain`, its hits as a whole, which know the places of values, and of its pieces, which overlap."""
+    values = tuple(hit for hit in plain if hit.start >= 0)
+    counts = _counts(values)
+    for report in reports:
+        counts |= Counter(report.pii)
+    rules = tuple(
+        dict.fromkeys([*(hit.rule.id for hit in plain), *(rule for report in reports for rule in report.rules)])
+    )
+    secrets = [hit.rule.id for hit in plain if hit.rule.kind == "secret"]
+    disguised = [report for report in reports if report.disguised]
+    return Report(
+        pii=dict(counts),
+        secrets=tuple(dict.fromkeys([*secrets, *(rule for report in reports for rule in report.secrets)])),
+        injection=any(report.injection for report in reports) or any(hit.rule.kind == "injection" for hit in plain),
+        sql=any(report.sql for report in reports) or any(hit.rule.kind == "sql" for hit in plain),
+        rules=rules,
+        score=_score(len(rules)),
+        kinds=frozenset(hit.rule.kind for hit in plain).union(*(report.kinds for report in reports)),
+        hits=values,
+        disguised=disguised[0].disguised if disguised else (),
+        form=disguised[0].form if disguised else "",
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import middleware.guard.guard as guard_module
 from middleware import refusal
 from middleware.guard.guard import PASS, Action, Guard, Report, Verdict
-from middleware.guard.matcher import MAX_CHECKS, Hit, Matcher, MatchError
+from middleware.guard.matcher import MAX_CHECKS, Hit, Matcher, MatchError, encoded
 from middleware.guard.normalise import GROWTH, normalise
 from middleware.guard.restore import Restorer
 from middleware.guard.rule import Rule
@@ -215,7 +215,7 @@ def test_rules_are_data_with_distinct_ids() -> None:
 def test_silence_of_the_matcher_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """RE2 out of memory answers with an empty list; so would a clean text if nothing always matched."""
     guard = Guard(injection="block", pii="off", secrets="off", sql="off")
-    monkeypatch.setattr(guard._matchers[0], "_match", lambda data: [])
+    monkeypatch.setattr(guard._matchers["injection"], "_match", lambda data: [])
     with pytest.raises(MatchError):
         guard.inspect(["hello"])
 
@@ -229,8 +229,12 @@ def test_a_flood_of_near_misses_is_believed() -> None:
         return False
 
     matcher = Matcher([Rule("pii-x", "pii", r"x\d", type="x", check=refuse)])
-    assert matcher.hits("x1 " * MAX_CHECKS) == []
-    hits = matcher.hits("x1 " * (MAX_CHECKS + 2))
+
+    def found(text: str) -> list[Hit]:
+        return matcher.hits(text, encoded(text))
+
+    assert found("x1 " * MAX_CHECKS) == []
+    hits = found("x1 " * (MAX_CHECKS + 2))
     assert [(hit.start, hit.value) for hit in hits] == [(3 * MAX_CHECKS, "x1"), (3 * MAX_CHECKS + 3, "x1")]
     assert len(asked) == 2 * MAX_CHECKS
     assert isinstance(hits[0], Hit)
