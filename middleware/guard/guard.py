@@ -207,21 +207,22 @@ class Guard:
         return report
 
     def _read(self, text: str) -> Report:
-        if len(text) <= SLICE:
-            return self._read_slice(text)
         plain = self._hits(text)
-        reports = [self._read_slice(part) for part in slices(text)]
+        if len(text) <= SLICE:
+            return self._read_forms(text, plain)
+        reports = [self._read_forms(part, None) for part in slices(text)]
         if not plain and all(report is _CLEAN for report in reports):
             return _CLEAN
         return _merged(plain, reports)
 
-    def _read_slice(self, text: str) -> Report:
-        plain: list[Hit] = []
+    def _read_forms(self, text: str, known: Sequence[Hit] | None) -> Report:
+        """`known` is what was found in the text as it is; None: nobody needs to be told of it."""
+        plain = [*(known or ())]
         others: list[tuple[Form, list[Hit]]] = []
         for form in forms(text):
             if form.text is text:
-                plain = self._hits(text)
-            elif not form.guess:
+                continue
+            if not form.guess:
                 others.append((form, self._hits(form.text)))
             elif self._model is not None:
                 others.append((form, self._hits(form.text, _INJECTION)))
@@ -230,6 +231,8 @@ class Guard:
         if not any(hit.rule.kind == "injection" for hit in hits) and any(self._likely(form) for form in read):
             plain.append(Hit(LIKENESS))
         found = [(form, hits) for form, hits in others if hits]
+        if known is None and found:  # what is not disguised is not to be taken for it
+            plain += self._hits(text)
         return _report(plain, found) if plain or found else _CLEAN
 
     def _hits(self, text: str, kinds: Collection[Kind] | None = None) -> list[Hit]:

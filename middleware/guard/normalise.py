@@ -8,13 +8,13 @@ look-alikes inside Latin words all become the plain text they stand for.
 import re
 import unicodedata
 
-GROWTH = 65_536
+GROWTH = 1 << 14
 """
 Characters a form may have more than its text. One U+FDFA grows to 18 characters under NFKC, so growth must be
 bounded.
 """
 
-_CHUNK = 1_024
+_CHUNK = 256
 """Characters folded at once; 18 × this is the most that exists beyond the bound while folding."""
 
 _REMOVED = (

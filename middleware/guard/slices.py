@@ -7,8 +7,8 @@ every other request of the process.
 
 from collections.abc import Iterator
 
-SLICE = 1 << 15
-OVERLAP = 1 << 11
+SLICE = 1 << 14
+OVERLAP = 1 << 10
 """Characters of a piece that the next one has too: what is cut at the end of one is whole in the other."""
 
 _ALIGNED = 64

@@ -74,8 +74,9 @@ FLOODS = (
 )
 
 
-async def test_nobody_waits_for_a_megabyte(guard: Guard) -> None:
+async def test_nobody_waits_for_a_megabyte() -> None:
     """H12: inputs made to be slow, and the loop turns meanwhile. Read whole, some held it up for half a second."""
+    guard = Guard(injection="block", pii="block", secrets="block", sql="flag")
     longest: dict[str, float] = {}
 
     async def turns(name: str) -> None:
