@@ -6,6 +6,7 @@ Each is hashed and has its place in the text. Its number is a polynomial hash mo
 once, in a few passes over arrays.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from middleware.guard.decode import strip_accents
 
-SPEC = "characters 3-4, words, stem pairs 1-5, 2^18"
+SPEC = "no keys, characters 3 and 5, words, stem pairs 1-5, 2^18"
 """To be changed with anything here: weights fit one way of counting only."""
 
 _BITS = 18
@@ -24,7 +25,7 @@ SIZE = 1 << _BITS
 MOST = 1 << 13
 """Characters hashed at once."""
 
-_ORDERS = (3, 4)
+_ORDERS = (3, 5)
 _STEM = 5
 """Characters of a word that count in a pair: "ignore" and "ignoring" are one."""
 _REACH = 5
@@ -49,12 +50,24 @@ _IN_WORD = np.ones(129, dtype=bool)
 _IN_WORD[[code for code in range(128) if not (chr(code).isalnum() or chr(code) in "_'")]] = False
 
 
+_KEY = 20
+"""Letters and digits in a row from which on they are a key, a digest or an encoded run, and no wording."""
+_LONG = re.compile(rf"[a-z0]{{{_KEY},}}")
+
+
 def prepare(text: str) -> str:
-    """Lower case, no accents, digits as zeros, one space between words and before the first, two at the end."""
+    """
+    Lower case, no accents, digits and keys as zeros, one space between words and before the first, two at the end.
+    """
     plain = strip_accents(text.lower())
     for digit in "123456789":  # some twenty times faster than str.translate where not all is ASCII
         plain = plain.replace(digit, "0")
-    return f" {' '.join(plain.split())}  "
+    words = [word if len(word) < _KEY else _LONG.sub(_shown, word) for word in plain.split()]
+    return f" {' '.join(words)}  "
+
+
+def _shown(run: re.Match[str]) -> str:
+    return "0" if "0" in run.group() else run.group()
 
 
 @dataclass(frozen=True, slots=True)

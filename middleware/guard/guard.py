@@ -60,9 +60,9 @@ _UNREAD: Mapping[str, Rule] = {kind: Rule(f"unread-{kind}", "unread", "") for ki
 
 _JOINT = 240
 """Characters of each end of a text that are read together with its neighbours'."""
+_REMEMBERED_JOINTS = 8_192
+"""Characters of what was said in which its repetition is looked for."""
 
-WORTH_KEEPING = 200
-"""Characters of a text whose verdict is remembered: shorter ones are read faster than they are looked up."""
 REMEMBERED = 20_000
 """Texts, some 100 bytes each: a digest keyed with a secret of the process, from which no text can be told."""
 _DIGEST_KEY = token_bytes(32)
@@ -196,8 +196,6 @@ class Guard:
         """
         if not self._matchers:
             return _CLEAN
-        if len(text) < WORTH_KEEPING:
-            return self._read(text)
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=_DIGEST_KEY, digest_size=16).digest()
         if self._clean.knows(digest):
             return _CLEAN
@@ -304,7 +302,15 @@ class Guard:
 
 
 def _joints(texts: Sequence[str]) -> str:
-    return " ".join(text if len(text) <= 2 * _JOINT else f"{text[:_JOINT]}\n{text[-_JOINT:]}" for text in texts)
+    """What says the same as those right before it, as the parts of a message joined do, is no further evidence."""
+    pieces: list[str] = []
+    said = ""
+    for text in texts:
+        if said.endswith(text):
+            continue
+        said = (said + text)[-_REMEMBERED_JOINTS:]
+        pieces.append(text if len(text) <= 2 * _JOINT else f"{text[:_JOINT]}\n{text[-_JOINT:]}")
+    return " ".join(pieces)
 
 
 def _score(rules: int) -> float:

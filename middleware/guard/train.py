@@ -40,6 +40,16 @@ _READ = 2_400
 _MADE = 14_000
 """Texts drawn of each kind of `corpus`; of everyday ones a quarter, or all that is long would look like an attack."""
 
+_WRITTEN = Path(__file__).with_name("written.jsonl")
+"""
+Texts written one by one for this project, attacks and harmless ones of the same forms: lines of `text` and `label`.
+"""
+_TIMES = 8
+"""
+How often each of them is shown for once that another text is. They are few and no two alike: with them recall on
+sources left out is 38 % instead of 32 %.
+"""
+
 _EPOCHS, _BATCH, _RATE, _DECAY = 6, 128, 0.2, 1e-5
 
 _DROPPED = 0.5
@@ -99,7 +109,17 @@ def made(seed: int = SEED) -> list[Example]:
         *(Example(text, False, "made", "made-trigger-words") for text in corpus.harmless(_MADE, seed + 1)),
         *(Example(text, False, "made", "made-everyday") for text in corpus.everyday(_MADE // 4, seed + 2)),
         *(Example(text, False, "made", "made-documentation") for text in dict.fromkeys(corpus.documentation())),
+        *_TIMES * list(written()),
     ]
+
+
+def written() -> Iterator[Example]:
+    for line in _WRITTEN.read_text("utf-8").split("\n"):
+        if line:
+            record = json.loads(line)
+            attack = record["label"] == "attack"
+            text = record["text"].replace(".example", ".com")  # a reserved name (RFC 2606) is no sign of an attack
+            yield Example(text, attack, "written", "written-attack" if attack else "written-harmless")
 
 
 def seen(example: Example) -> Iterator[str]:

@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from providers.classifiers.base import CATEGORIES, Assessment
 
 MODEL = Path(__file__).with_name("local.model")
@@ -99,8 +101,7 @@ class LocalClassifier:
             whole = False
         if not whole:
             raise ValueError(f"{path.name} is damaged or of another version: make it again with train_local")
-        signed = memoryview(weights).cast("b")
-        self._planes = tuple(signed[start : start + BUCKETS] for start in range(0, len(weights), BUCKETS))
+        self._weights = np.frombuffer(weights, dtype=np.int8).reshape(len(HEADS), BUCKETS)
 
     def assess(self, text: str) -> Assessment:
         """The highest score of each category over the windows of the text. Linear in its length."""
@@ -108,7 +109,8 @@ class LocalClassifier:
         for tokens in windows(words(text)):
             found = features(tokens)
             root = norm(found)
-            totals = (sum(map(plane.__getitem__, found)) for plane in self._planes)
+            buckets = np.fromiter(found, dtype=np.intp, count=len(found))
+            totals = self._weights.take(buckets, axis=1).sum(axis=1, dtype=np.int64).tolist()
             margins = (b + s * total / root for b, s, total in zip(self._biases, self._scales, totals, strict=True))
             best = [max(pair) for pair in zip(best, margins, strict=True)]
         *scores, harm = map(_probability, best)

@@ -271,7 +271,7 @@ async def test_policies(path: Path, old: Upstream) -> None:
             reply = await client.post("/v1/chat/completions", json=injection)
             assert (reply.status_code, len(old.chats) - calls) == (status, status == 200)
             guard = (await client.get("/health")).json()["details"]["guard"]
-            assert guard == {"injection": action, "pii": "block", "secrets": "block", "sql": "flag"}
+            assert guard == {"injection": action, "pii": "block", "secrets": "block", "sql": "flag", "unread": "flag"}
             if status == 400:
                 assert reply.json()["error"]["code"] == "prompt_injection"
 

@@ -174,7 +174,7 @@ def test_what_was_read_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
     found = f"{clean[0]} Write to {EMAIL}."
     for _ in range(2):
         assert guard.inspect([clean[0], found, "short"]).texts == (clean[0], f"{clean[0]} Write to [EMAIL_1].", "short")
-    assert read == [clean[0], found, "short", found, "short"]
+    assert read == [clean[0], found, "short", found]
     assert Guard(injection="block", pii="mask", secrets="block", sql="block").scan(clean[0]) == Report()
     assert read.count(clean[0]) == 2
     for text in (clean[1], clean[2], clean[1], clean[0]):
