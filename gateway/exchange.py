@@ -293,13 +293,13 @@ class ChatEndpoint:
                         continue  # nobody gets it, but only its end says what it has used
                     try:
                         if isinstance(group, Answer):
-                            await write(_ending(group, writer, check, restoring), group.target)
+                            await write(await _ending(group, writer, check, restoring), group.target)
                             continue
                         target = journey.current
                         if target is None:
                             raise RuntimeError("a stream goes on without a target")
                         if check is not None:
-                            group = check.chunks(group)
+                            group = await check.chunks(group)
                         if restoring is not None:
                             group = restoring.chunks(group)
                         await write(writer.chunks(group, target), target)
@@ -358,11 +358,13 @@ class ChatEndpoint:
         await replace(refusal, written=self.surface.failed(failure, exchange))(scope, receive, send)
 
 
-def _ending(answer: Answer, writer: StreamWriter, check: AnswerCheck | None, restoring: Restoring | None) -> bytes:
+async def _ending(
+    answer: Answer, writer: StreamWriter, check: AnswerCheck | None, restoring: Restoring | None
+) -> bytes:
     """The last frames of a stream: what was held back, and its end."""
     rest: Sequence[Chunk] = ()
     if check is not None:
-        rest, answer = check.close(answer)
+        rest, answer = await check.close(answer)
     if restoring is not None:
         rest = [*restoring.chunks(rest), *restoring.close()]
         answer = restoring.answer(answer)

@@ -9,7 +9,9 @@ from gateway.live import LiveConfig, LivePolicy
 from gateway.output_guard import OutputGuard
 from middleware.guard.guard import Guard, Verdict
 from middleware.safety import SafetyTerms
-from middleware.scope import PRINCIPAL
+from middleware.scope import PRINCIPAL, ScopeKey
+
+_POLICY: ScopeKey[LivePolicy] = ScopeKey("policy", put_by="LivePolicies")
 
 
 class UnknownPolicy(LookupError):
@@ -18,7 +20,7 @@ class UnknownPolicy(LookupError):
 
 class LivePolicies:
     """
-    What holds for who asks. A request in flight keeps the verdicts it has.
+    What holds for who asks. A request has one policy from its first layer to its last, whatever is loaded meanwhile.
 
     `guard`, `output` and `safety` raise `UnknownPolicy`: what cannot be judged must not pass. As a guard itself it is
     that of the policy `default`.
@@ -44,9 +46,13 @@ class LivePolicies:
         return self._live.current.policies[DEFAULT_POLICY].terms.actions._asdict()
 
     def _of(self, scope: Scope) -> LivePolicy:
+        known = _POLICY.get(scope)
+        if known is not None:
+            return known
         principal = PRINCIPAL.get(scope)
         name = DEFAULT_POLICY if principal is None else principal.policy
         policy = self._live.current.policies.get(name)
         if policy is None:
             raise UnknownPolicy(f"there is no policy {name!r}")
+        _POLICY.put(scope, policy)
         return policy

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Literal, NoReturn, TypeVar, get_args
 
 from middleware.guard.guard import Action, Guard
-from middleware.guard.harm import Harm, Judge
+from middleware.guard.harm import Judge
 from middleware.guard.masking import Placeholders
 from middleware.guard.prompt_leak import LEAK_WORDS, Instructions
 from middleware.guard.watch import Findings, Leak, Reason, Watch
@@ -33,7 +33,7 @@ Place = tuple[str, int, int]
 """What is being written: `text`, `thought` or `call`, of which choice, and which call."""
 
 THREAD_CHARS = 8_192
-"""A whole answer from this size on is read in a thread: nobody else waits for it."""
+"""An answer, or a piece of one, from this size on is read in a thread: nobody else waits for it."""
 KNOWN_PROMPTS = 64
 """System prompts whose shingles are kept: many requests share one."""
 
@@ -114,10 +114,9 @@ class OutputGuard:
 
 @dataclass(slots=True)
 class _Written:
-    """A place of an answer: who watches it, and how what is held back must be labelled when it leaves."""
+    """A place of an answer: its watch, and how what is held back must be labelled when it leaves."""
 
     watch: Watch
-    harm: Harm | None
     custom: bool = False
     refused: bool = False
 
@@ -159,11 +158,7 @@ class AnswerCheck:
 
     async def answer(self, answer: Answer) -> Answer:
         """The answer as it may leave."""
-        size = sum(len(choice.text) + sum(len(c.arguments) for c in choice.tool_calls) for choice in _choices(answer))
-        if size < THREAD_CHARS:
-            checked = self._judged(lambda: self._answer(answer))
-        else:
-            checked = await asyncio.to_thread(self._judged, lambda: self._answer(answer))
+        checked = await self._at_leisure(_size(answer), lambda: self._answer(answer))
         self._decide(self._outcome)
         return checked
 
@@ -182,37 +177,36 @@ class AnswerCheck:
         return replace(answer, completion=done)
 
     def _choice(self, index: int, choice: Choice) -> Choice:
-        text = self._whole(choice.text) if choice.text else ""
+        text = self._watch().whole(choice.text) if choice.text else ""
         thinking = choice.thinking
         if self._thoughts and thinking:
-            thinking = tuple(replace(each, text=self._whole(each.text)) for each in thinking)
+            thinking = tuple(replace(each, text=self._watch().whole(each.text)) for each in thinking)
         calls = tuple(self._call(call) for call in choice.tool_calls)
         logprobs = choice.logprobs if text == choice.text else None  # they spell the text out
         return replace(choice, text=text, thinking=thinking, tool_calls=calls, logprobs=logprobs)
 
     def _call(self, call: ToolCall) -> ToolCall:
-        return replace(call, arguments=self._whole(call.arguments, quoted=not call.custom))
-
-    def _whole(self, text: str, *, quoted: bool = False) -> str:
-        if self._judge is not None:
-            self._harmful(self._judge(text))
-        return self._watch(quoted=quoted).whole(text)
+        return replace(call, arguments=self._watch(quoted=not call.custom).whole(call.arguments))
 
     # Streamed
 
-    def chunks(self, group: Sequence[Chunk]) -> Sequence[Chunk]:
+    async def chunks(self, group: Sequence[Chunk]) -> Sequence[Chunk]:
         """The chunks as far as they may leave, in their order."""
         self._record.watched.add("output")
         self._seen += sum(len(chunk.text) for chunk in group)
-        return self._judged(lambda: [part for chunk in group for part in self._chunk(chunk) if part.says])
+        size = sum(map(_size_of_chunk, group))
+        return await self._at_leisure(
+            size, lambda: [part for chunk in group for part in self._chunk(chunk) if part.says]
+        )
 
-    def close(self, answer: Answer) -> tuple[Sequence[Chunk], Answer]:
+    async def close(self, answer: Answer) -> tuple[Sequence[Chunk], Answer]:
         """What was held back, and the answer as it was let through. The verdict is over all of it, or there is none."""
         if self._seen != sum(len(choice.text) for choice in _choices(answer)):
             self._refuse_without_verdict("it has not seen all of the answer")
         rest = self._judged(lambda: self._others(None))
         if self._findings.masked:
-            answer = self._judged(lambda: self._answer(answer))
+            said = answer
+            answer = await self._at_leisure(_size(said), lambda: self._answer(said))
         self._decide(self._outcome)
         return rest, answer
 
@@ -227,7 +221,7 @@ class AnswerCheck:
             place = ("thought", index, 0)
             left += self._others(place)
             watch = self._written(place).watch
-            text = self._feed(place, thought.text) if self._thoughts else thought.text
+            text = watch.feed(thought.text) if self._thoughts else thought.text
             if thought.signature and self._thoughts:
                 text += watch.flush()
             left.append(Chunk(choice=index, thinking=replace(thought, text=text)))
@@ -237,38 +231,29 @@ class AnswerCheck:
             written = self._written(place)
             written.refused = chunk.refused
             # Without what spells the held words out.
-            fed = self._feed(place, chunk.text)
-            said = replace(chunk, text=fed, thinking=None, tool_calls=(), logprobs=None)
+            said = replace(chunk, text=written.watch.feed(chunk.text), thinking=None, tool_calls=(), logprobs=None)
             left.append(said)
         for piece in chunk.tool_calls:
             place = ("call", index, piece.index)
             left += self._others(place)
-            fed = self._feed(place, piece.arguments, custom=piece.custom)
+            fed = self._written(place, custom=piece.custom).watch.feed(piece.arguments)
             left.append(Chunk(choice=index, tool_calls=(replace(piece, arguments=fed),)))
         return left
 
     def _read(self, chunk: Chunk) -> None:
         """Where nothing is held back, places need no order."""
         if chunk.thinking is not None and self._thoughts:
-            self._feed(("thought", chunk.choice, 0), chunk.thinking.text)
+            self._written(("thought", chunk.choice, 0)).watch.feed(chunk.thinking.text)
         if chunk.text:
-            self._feed(("text", chunk.choice, 0), chunk.text)
+            self._written(("text", chunk.choice, 0)).watch.feed(chunk.text)
         for piece in chunk.tool_calls:
-            self._feed(("call", chunk.choice, piece.index), piece.arguments, custom=piece.custom)
-
-    def _feed(self, place: Place, piece: str, *, custom: bool = False) -> str:
-        """What may leave of the place, now that it goes on."""
-        written = self._written(place, custom=custom)
-        if written.harm is not None:
-            self._harmful(written.harm.feed(piece))
-        return written.watch.feed(piece)
+            self._written(("call", chunk.choice, piece.index), custom=piece.custom).watch.feed(piece.arguments)
 
     def _written(self, place: Place, *, custom: bool = False) -> _Written:
         written = self._places.get(place)
         if written is None:
             quoted = place[0] == "call" and not custom
-            harm = None if self._judge is None else Harm(self._judge)
-            written = self._places[place] = _Written(self._watch(quoted=quoted), harm, custom)
+            written = self._places[place] = _Written(self._watch(quoted=quoted), custom)
         return written
 
     def _others(self, place: Place | None) -> list[Chunk]:
@@ -283,8 +268,6 @@ class AnswerCheck:
                 continue
             if place is not None and place[0] == other[0] == "call" and place in self._places:
                 continue
-            if place is None and written.harm is not None:
-                self._harmful(written.harm.flush())
             held = written.watch.flush()
             if held:
                 left.append(_held(other, held, written))
@@ -304,14 +287,15 @@ class AnswerCheck:
             self._findings,
             self._placeholders,
             self._instructions,
+            self._judge,
             quoted=quoted,
         )
 
-    def _harmful(self, categories: Sequence[str]) -> None:
-        for category in categories:
-            self._findings.add("unsafe", category)
-        if categories and self._action != "flag":
-            raise Leak
+    async def _at_leisure(self, size: int, judge: Callable[[], T]) -> T:
+        """What `judge` says of so many characters, in a thread if they are many."""
+        if size < THREAD_CHARS:
+            return self._judged(judge)
+        return await asyncio.to_thread(self._judged, judge)
 
     def _judged(self, judge: Callable[[], T]) -> T:
         try:
@@ -345,6 +329,20 @@ class AnswerCheck:
 
 def _choices(answer: Answer) -> tuple[Choice, ...]:
     return answer.completion.choices
+
+
+def _size(answer: Answer) -> int:
+    return sum(
+        len(choice.text)
+        + sum(len(call.arguments) for call in choice.tool_calls)
+        + sum(len(thought.text) for thought in choice.thinking or ())
+        for choice in _choices(answer)
+    )
+
+
+def _size_of_chunk(chunk: Chunk) -> int:
+    thought = 0 if chunk.thinking is None else len(chunk.thinking.text)
+    return len(chunk.text) + thought + sum(len(piece.arguments) for piece in chunk.tool_calls)
 
 
 def _held(place: Place, text: str, written: _Written) -> Chunk:

@@ -12,7 +12,7 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_bytes
 from typing import Literal, get_args
 
@@ -60,7 +60,7 @@ _UNREAD: Mapping[str, Rule] = {kind: Rule(f"unread-{kind}", "unread", "") for ki
 
 _JOINT = 240
 """Characters of each end of a text that are read together with its neighbours'."""
-_REMEMBERED_JOINTS = 8_192
+_SAID = 8_192
 """Characters of what was said in which its repetition is looked for."""
 
 REMEMBERED = 20_000
@@ -95,11 +95,7 @@ class Report:
     """
 
     pii: Mapping[str, int] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
-    injection: bool = False
-    sql: bool = False
     rules: tuple[str, ...] = ()
-    score: float = 0.0
     kinds: frozenset[Kind] = frozenset()
     hits: tuple[Hit, ...] = field(default=(), repr=False)
     """Values in the text as it is, with their places."""
@@ -107,6 +103,22 @@ class Report:
     """Values of `form`, if that shows one that the text as it is does not."""
     form: str = field(default="", repr=False)
     """The last form of the text that shows such a value."""
+
+    @property
+    def injection(self) -> bool:
+        return "injection" in self.kinds
+
+    @property
+    def sql(self) -> bool:
+        return "sql" in self.kinds
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(rule for rule in self.rules if rule.startswith("secret-"))
+
+    @property
+    def score(self) -> float:
+        return _score(len(self.rules))
 
     def masked(self, text: str) -> str:
         """
@@ -304,11 +316,12 @@ class Guard:
 def _joints(texts: Sequence[str]) -> str:
     """What says the same as those right before it, as the parts of a message joined do, is no further evidence."""
     pieces: list[str] = []
-    said = ""
+    said = last = ""
     for text in texts:
-        if said.endswith(text):
+        if len(text) > len(last) and said.endswith(text):
             continue
-        said = (said + text)[-_REMEMBERED_JOINTS:]
+        last = text
+        said = (said + text)[-_SAID:]
         pieces.append(text if len(text) <= 2 * _JOINT else f"{text[:_JOINT]}\n{text[-_JOINT:]}")
     return " ".join(pieces)
 
@@ -333,44 +346,31 @@ def _report(plain: Sequence[Hit], others: Sequence[tuple[Form, Sequence[Hit]]]) 
             if any(count > shown[value] for value, count in Counter(hit.value for hit in form_values).items()):
                 disguised, text = form_values, form.text
             counts |= _counts(form_values)
-    rules = tuple(dict.fromkeys(hit.rule.id for hit in hits))
-    kinds = frozenset(hit.rule.kind for hit in hits)
     return Report(
         pii=dict(counts),
-        secrets=tuple(dict.fromkeys(hit.rule.id for hit in hits if hit.rule.kind == "secret")),
-        injection="injection" in kinds,
-        sql="sql" in kinds,
-        rules=rules,
-        score=_score(len(rules)),
-        kinds=kinds,
+        rules=tuple(dict.fromkeys(hit.rule.id for hit in hits)),
+        kinds=frozenset(hit.rule.kind for hit in hits),
         hits=values,
         disguised=disguised,
         form=text,
     )
 
 
-def _merged(plain: Sequence[Hit], reports: Sequence[Report]) -> Report:
+def _merged(plain: Sequence[Hit], pieces: Sequence[Report]) -> Report:
     """Of a text by `plain`, its hits as a whole, which know the places of values, and of its pieces, which overlap."""
-    values = tuple(hit for hit in plain if hit.start >= 0)
-    counts = _counts(values)
-    for report in reports:
+    whole = _report(plain, ())
+    reports = (whole, *pieces)
+    counts = Counter(whole.pii)
+    for report in pieces:
         counts |= Counter(report.pii)
-    rules = tuple(
-        dict.fromkeys([*(hit.rule.id for hit in plain), *(rule for report in reports for rule in report.rules)])
-    )
-    secrets = [hit.rule.id for hit in plain if hit.rule.kind == "secret"]
-    disguised = [report for report in reports if report.disguised]
-    return Report(
+    disguised = next((report for report in pieces if report.disguised), whole)
+    return replace(
+        whole,
         pii=dict(counts),
-        secrets=tuple(dict.fromkeys([*secrets, *(rule for report in reports for rule in report.secrets)])),
-        injection=any(report.injection for report in reports) or any(hit.rule.kind == "injection" for hit in plain),
-        sql=any(report.sql for report in reports) or any(hit.rule.kind == "sql" for hit in plain),
-        rules=rules,
-        score=_score(len(rules)),
-        kinds=frozenset(hit.rule.kind for hit in plain).union(*(report.kinds for report in reports)),
-        hits=values,
-        disguised=disguised[0].disguised if disguised else (),
-        form=disguised[0].form if disguised else "",
+        rules=tuple(dict.fromkeys(rule for report in reports for rule in report.rules)),
+        kinds=frozenset().union(*(report.kinds for report in reports)),
+        disguised=disguised.disguised,
+        form=disguised.form,
     )
 
 

@@ -46,8 +46,8 @@ Texts written one by one for this project, attacks and harmless ones of the same
 """
 _TIMES = 8
 """
-How often each of them is shown for once that another text is. They are few and no two alike: with them recall on
-sources left out is 38 % instead of 32 %.
+How often each of them is shown for once that another text is. They are few and no two alike: with the first third of
+them the model's recall on sources left out rose from 32 to 36 % at 1 % false positives.
 """
 
 _EPOCHS, _BATCH, _RATE, _DECAY = 6, 128, 0.2, 1e-5

@@ -6,11 +6,12 @@ A text is read twice at most: what was sent stays in sight for `CONTEXT` charact
 says what it is.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from middleware.guard.guard import Report
+from middleware.guard.harm import Harm, Judge
 from middleware.guard.json_words import JsonWords
 from middleware.guard.masking import Placeholders, Span, spans
 from middleware.guard.prompt_leak import Instructions, Repetition
@@ -51,9 +52,11 @@ class Findings:
 
 class Watch:
     """
-    One text of an answer: its words, a thought, or the arguments of one call (`quoted`: they are JSON).
+    One text of an answer: its words, a thought, or the arguments of one call (`quoted`: they are JSON). `judge` says in
+    which categories its words are unsafe; None: nobody is asked. What is unsafe cannot be masked.
 
-    `feed` and `flush` return what may leave. With `block` they raise `Leak`, and nothing more may leave.
+    `feed` and `flush` return what may leave. With `block`, and where nothing can be masked, they raise `Leak`, and
+    nothing more may leave.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Watch:
         findings: Findings,
         placeholders: Placeholders,
         instructions: Instructions,
+        judge: Judge | None = None,
         *,
         quoted: bool = False,
     ) -> None:
@@ -72,6 +76,7 @@ class Watch:
         self._placeholders = placeholders
         self._json = JsonWords() if quoted else None
         self._repetition = Repetition(instructions) if instructions.leaks else None
+        self._harm = Harm(judge) if judge is not None else None
         self._text = ""
         self._dropped = 0
         self._sent = 0
@@ -104,6 +109,8 @@ class Watch:
 
     def _end(self, piece: str) -> str:
         self._append(piece, last=True)
+        if self._harm is not None:
+            self._harmful(self._harm.flush())
         if self._action == "flag":
             self._flag(len(self._text), last=True)
             return piece
@@ -111,7 +118,16 @@ class Watch:
         return self._release(len(self._text))
 
     def _append(self, piece: str, *, last: bool = False) -> None:
-        self._text += piece if self._json is None else self._json.feed(piece, last=last)
+        words = piece if self._json is None else self._json.feed(piece, last=last)
+        self._text += words
+        if self._harm is not None:
+            self._harmful(self._harm.feed(words))
+
+    def _harmful(self, categories: Sequence[str]) -> None:
+        for category in categories:
+            self._findings.add("unsafe", category)
+        if categories and self._action != "flag":
+            raise Leak
 
     def _begun(self, *, last: bool) -> int | None:
         if self._repetition is None:

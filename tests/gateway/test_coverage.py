@@ -1,5 +1,6 @@
 """No route answers without the verdicts it is to have: each layer taken out of each route, and each made silent."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.output_guard import AnswerCheck
 from middleware.guard.guard import Guard
+from providers.chat import Chunk
 from tests.gateway.conftest import Start
 from tests.gateway.test_output_guard import CHAT, MESSAGES, QUERY, RESPONSES, asked
 from tests.upstream import Upstream, Verdict
@@ -105,11 +107,15 @@ async def test_an_endpoint_that_does_not_judge_answers(
     assert unanswered("output", len(answering)) in await metrics(client)
 
 
+async def passed_by(check: AnswerCheck, group: Sequence[Chunk]) -> Sequence[Chunk]:
+    return group
+
+
 async def test_a_stream_of_which_not_all_was_judged(
     gateway: Start, judge: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A check that is passed by sees fewer characters than the answer has: no verdict, no end."""
-    monkeypatch.setattr(AnswerCheck, "chunks", lambda self, group: group)
+    monkeypatch.setattr(AnswerCheck, "chunks", passed_by)
     client = await gateway({"openai": judge}, **ON)
     for path in (QUERY, CHAT, MESSAGES, RESPONSES):
         assert held_back(await client.post(path, json=BODIES[path] | {"stream": True})), path

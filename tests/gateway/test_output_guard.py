@@ -232,6 +232,22 @@ async def test_harm(gateway: Start, upstream: Any, path: str, action: str) -> No
     assert (flagged in metrics) is (action == "flag")
 
 
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+async def test_harm_in_escaped_arguments(gateway: Start, upstream: Any, path: str) -> None:
+    """What JSON spells otherwise is read as what it says, whole and streamed in any pieces."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, OUTPUT_ACTION="block", **LOCAL)
+    arguments = '{"body":"' + "".join(f"\\u{ord(char):04x}" for char in HARM) + '"}'
+    for pieces in ([arguments], [*arguments]):
+        up.answers.push(frames(pieces, "call"))
+        reply = await client.post(path, json=asked(path, stream=True, tools=True))
+        assert "the answer was judged unsafe" in reply.text
+        assert HARM[-20:] not in reply.text
+    up.answers.push(ToolCalls((("send", {"body": HARM}),)))
+    status, body = refused(path, await client.post(path, json=asked(path, tools=True)))
+    assert (status, "the answer was judged unsafe" in orjson.dumps(body).decode()) == (400, True)
+
+
 @pytest.mark.parametrize("providers", ["gemini", "local"])
 async def test_harm_without_safety(gateway: Start, upstream: Any, providers: str) -> None:
     """Where safety is off, or the local classifier left out, nobody is asked about answers."""

@@ -7,6 +7,10 @@ import httpx
 import orjson
 import pytest
 
+from gateway.live import LiveConfig
+from gateway.live_policies import LivePolicies, UnknownPolicy
+from gateway.settings import load_settings
+from middleware.scope import PRINCIPAL, Principal
 from tests.gateway.conftest import Start
 from tests.serving import CLIENT_KEY
 from tests.upstream import Answer, Upstream
@@ -114,6 +118,25 @@ async def test_own_patterns_on_every_surface(client: tuple[httpx.AsyncClient, Up
             assert "the text holds what the operator does not allow" in reply.text
             assert "atlas" not in reply.text
     assert up.requests == []
+
+
+async def test_a_request_has_one_policy_to_its_end(upstream: Any, tmp_path: Path) -> None:
+    """Also when the file drops it meanwhile; the next request is told."""
+    up = await upstream()
+    path = tmp_path / "gateway.yaml"
+    written(path, up, policies={"strict": {"output": "block"}})
+    live = LiveConfig(load_settings({}), {}, path)
+    policies = LivePolicies(live)
+    scopes: list[dict[str, Any]] = [{}, {}]
+    for scope in scopes:
+        PRINCIPAL.put(scope, Principal("a", policy="strict"))
+    guard = policies.guard(scopes[0])
+    written(path, up)
+    live.reload()
+    assert policies.guard(scopes[0]) is guard
+    assert policies.output(scopes[0]).action == "block"
+    with pytest.raises(UnknownPolicy):
+        policies.output(scopes[1])
 
 
 PICTURE = "data:image/png;base64," + "A" * 64

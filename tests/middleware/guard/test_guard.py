@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import middleware.guard.guard as guard_module
 from middleware import refusal
-from middleware.guard.guard import PASS, Action, Guard, Report, Verdict
+from middleware.guard.guard import PASS, Action, Guard, Report, Verdict, _joints
 from middleware.guard.matcher import MAX_CHECKS, Hit, Matcher, MatchError, encoded
 from middleware.guard.normalise import GROWTH, normalise
 from middleware.guard.restore import Restorer
@@ -180,6 +180,11 @@ def test_what_was_read_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
     for text in (clean[1], clean[2], clean[1], clean[0]):
         guard.scan(text)
     assert (read.count(clean[0]), read.count(clean[1])) == (3, 1)
+
+
+def test_what_joins_texts_before_it_is_no_further_evidence() -> None:
+    """The parts of a message are given joined as well; a word that is said twice is said twice."""
+    assert _joints(["Hello", "ignore", " all", "ignore all", "no", "no"]) == "Hello ignore  all no no"
 
 
 def test_an_attack_across_long_texts() -> None:
