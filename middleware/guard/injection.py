@@ -227,8 +227,8 @@ _FORGED = (
     ),
     _row(
         "human-turn",
-        r"(?:\n\s*\n|\\n\\n)[ \t]*(?:Human|Assistant|H|A): ?\S",
-        r"(?:\n|\\n)[ \t]*(?:Human|Assistant|H|A):",
+        r"(?:\n\s*\n|\\n\\n)[ \t]*(?:Human|Assistant): ?\S",
+        r"(?:\n|\\n)[ \t]*(?:Human|Assistant):",
     ),
     _row(
         "system-turn",

@@ -1,7 +1,8 @@
 """
 How much a text reads like an injection: a linear model over hashed n-grams, its weights in `injection.model`.
 
-The weights' file is one line of JSON, the header, then one signed byte per bucket. `train` makes it. A text's score is
+The weights' file is one line of JSON, the header, then one signed byte per bucket, compressed (RFC 1950). `train`
+makes it. A text's score is
 the sum of its n-grams' weights over their `norm`, plus the bias, so that neither a word nor a book is flagged for its
 length; the score of a longer text is the largest of the whole's and its windows'.
 """
@@ -26,7 +27,7 @@ WINDOW = 320
 
 STEP = 80
 
-SURCHARGE = 1.5
+SURCHARGE = 2.0
 """
 What a window must have more than a whole text: the best of a hundred windows is high by chance. The windows are there
 for orders inside long documents.
@@ -99,12 +100,16 @@ class Model:
             raise ModelError(f"{path.name} has no header that this version reads") from error
         if header.spec != SPEC:
             raise ModelError(f"{path.name} was made for other features: {header.spec!r}, not {SPEC!r}")
-        if len(body) != SIZE or hashlib.sha256(body).hexdigest() != header.sha256:
+        try:
+            weights = zlib.decompress(body)
+        except zlib.error:
+            weights = b""
+        if len(weights) != SIZE or hashlib.sha256(weights).hexdigest() != header.sha256:
             raise ModelError(f"{path.name} is damaged: its weights are not those of its header")
         numbers = (header.scale, header.bias, header.threshold, header.margin)
         if not all(isinstance(number, float) and math.isfinite(number) for number in numbers):
             raise ModelError(f"{path.name} is damaged: its header has no finite scale, bias, threshold and margin")
-        return cls(header, np.frombuffer(body, dtype=np.int8))
+        return cls(header, np.frombuffer(weights, dtype=np.int8))
 
     def finds(self, text: str, *, disguised: bool = False, threshold: float | None = None) -> bool:
         """Whether the text is an injection, by `threshold` instead of the file's where given."""

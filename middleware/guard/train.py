@@ -1,5 +1,5 @@
 """
-Makes `injection.model`: `python -m middleware.guard.train DATA [FILE]`, a minute on one core.
+Makes `injection.model`: `python -m middleware.guard.train DATA [FILE]`, some minutes on one core.
 
 DATA is a folder of JSON lines: records of `text`, `label` ("attack" or "benign"), `source` and `kind`. Those of
 `corpus` are added. The same data, seed and versions of Python and numpy give the same file.
@@ -11,7 +11,9 @@ the model of their fold was not trained on.
 
 import hashlib
 import json
+import re
 import sys
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -44,11 +46,16 @@ _WRITTEN = Path(__file__).with_name("written.jsonl")
 """
 Texts written one by one for this project, attacks and harmless ones of the same forms: lines of `text` and `label`.
 """
-_TIMES = 8
+_TIMES = 4
 """
-How often each of them is shown for once that another text is. They are few and no two alike: with the first third of
-them the model's recall on sources left out rose from 32 to 36 % at 1 % false positives.
+How often each of them is shown for once that another text is: no two are alike. With six thousand of them recall on
+sources left out was 38 % where 0.8 % of harmless texts are flagged, with twenty-five thousand 46 %, most of it by the
+harmless ones among them: what is shipped finds as much as its false alarms allow.
 """
+
+_NAMES = {"example": "com", "test": "org", "invalid": "net"}
+_RESERVED = re.compile(rf"\.({'|'.join(_NAMES)})\b")
+"""Reserved names (RFC 2606), all that a written text may have, are no sign of an attack."""
 
 _EPOCHS, _BATCH, _RATE, _DECAY = 6, 128, 0.2, 1e-5
 
@@ -57,6 +64,11 @@ _DROPPED = 0.5
 Share of a text's n-grams left out whenever it is learned (Srivastava et al., "Dropout", 2014): wordings are then known
 by many signs instead of the few that tell one collection from another. Recall on sources left out rises by a tenth.
 """
+
+_LEVELS = 7
+"""Steps of a weight to either side of zero."""
+_DROPPED_WEIGHTS, _WHOLE_WEIGHTS = 0.5, 0.998
+"""Shares of the weights: those that become zero, and those that are not cut."""
 
 FALSE_ALARMS = 0.008
 """Of harmless texts from sources left out, which are harder for a model than sources it knows the like of."""
@@ -83,6 +95,8 @@ class Example:
     source: str = ""
     kind: str = ""
     language: str = "en"
+    times: int = 1
+    """How often it is shown in an epoch."""
 
 
 def read(folder: Path) -> list[Example]:
@@ -109,7 +123,7 @@ def made(seed: int = SEED) -> list[Example]:
         *(Example(text, False, "made", "made-trigger-words") for text in corpus.harmless(_MADE, seed + 1)),
         *(Example(text, False, "made", "made-everyday") for text in corpus.everyday(_MADE // 4, seed + 2)),
         *(Example(text, False, "made", "made-documentation") for text in dict.fromkeys(corpus.documentation())),
-        *_TIMES * list(written()),
+        *written(),
     ]
 
 
@@ -118,8 +132,9 @@ def written() -> Iterator[Example]:
         if line:
             record = json.loads(line)
             attack = record["label"] == "attack"
-            text = record["text"].replace(".example", ".com")  # a reserved name (RFC 2606) is no sign of an attack
-            yield Example(text, attack, "written", "written-attack" if attack else "written-harmless")
+            text = _RESERVED.sub(lambda found: _NAMES[found[1]], record["text"])
+            kind = "written-attack" if attack else "written-harmless"
+            yield Example(text, attack, "written", kind, times=_TIMES)
 
 
 def seen(example: Example) -> Iterator[str]:
@@ -130,10 +145,14 @@ def seen(example: Example) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The forms of examples as features: `owners[i]` is the number of the example that form i is of."""
+    """
+    The forms of examples as features: `owners[i]` is the number of the example that form i is of, `times[i]` how often
+    it is shown in an epoch.
+    """
 
     buckets: Sequence[NDArray[np.intp]]
     attack: NDArray[np.bool_]
+    times: NDArray[np.intp]
     owners: NDArray[np.intp]
 
 
@@ -142,7 +161,9 @@ def counted(examples: Sequence[Example]) -> Counted:
         (grams(f"{prepare(text)[:_READ]} ").buckets, i) for i, example in enumerate(examples) for text in seen(example)
     ]
     owners = np.array([i for _, i in rows])
-    return Counted([b for b, _ in rows], np.array([examples[i].attack for _, i in rows]), owners)
+    attack = np.array([example.attack for example in examples])
+    times = np.array([example.times for example in examples])
+    return Counted([b for b, _ in rows], attack[owners], times[owners], owners)
 
 
 def fit(data: Counted, use: NDArray[np.bool_], seed: int = SEED) -> Model:
@@ -150,7 +171,7 @@ def fit(data: Counted, use: NDArray[np.bool_], seed: int = SEED) -> Model:
     random = np.random.default_rng(seed)
     weights, bias = np.zeros(SIZE), 0.0
     squares, bias_squares = np.full(SIZE, 1e-3), 1e-3
-    rows = np.flatnonzero(use)
+    rows = np.repeat(np.flatnonzero(use), data.times[use])
     target = data.attack.astype(np.float64)
     shares = np.array([1 / norm(len(buckets)) for buckets in data.buckets])
     for _ in range(_EPOCHS):
@@ -173,9 +194,14 @@ def fit(data: Counted, use: NDArray[np.bool_], seed: int = SEED) -> Model:
 
 
 def _quantised(weights: NDArray[np.float64], bias: float) -> Model:
-    """Weights as signed bytes. The largest few are cut: they are a thousandth, and would cost the others precision."""
-    scale = float(np.quantile(np.abs(weights), 0.999)) / 127
-    small = np.clip(np.rint(weights / scale), -127, 127).astype(np.int8)
+    """
+    Weights in steps, the smaller half of them zero: what is left compresses to a third of a megabyte, and finds more
+    than all of them did. The largest few are cut: they are some thousandths, and would cost the others precision.
+    """
+    sizes = np.abs(weights)
+    least, most = np.quantile(sizes[sizes > 0], (_DROPPED_WEIGHTS, _WHOLE_WEIGHTS))
+    scale = float(most) / _LEVELS
+    small = np.clip(np.rint(np.where(sizes < least, 0, weights) / scale), -_LEVELS, _LEVELS).astype(np.int8)
     digest = hashlib.sha256(small.tobytes()).hexdigest()
     return Model(Header(VERSION, SPEC, "", "", scale, float(bias), 0.0, 0.0, digest), small)
 
@@ -217,7 +243,7 @@ def train(folder: Path) -> Model:
 
 
 def save(model: Model, path: Path) -> None:
-    path.write_bytes(json.dumps(asdict(model.header)).encode() + b"\n" + model.weights.tobytes())
+    path.write_bytes(json.dumps(asdict(model.header)).encode() + b"\n" + zlib.compress(model.weights.tobytes(), 9))
 
 
 if __name__ == "__main__":
