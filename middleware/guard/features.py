@@ -20,7 +20,7 @@ SPEC = "no keys, characters 3 and 5, words, stem pairs 1-5, 2^20"
 
 _BITS = 20
 SIZE = 1 << _BITS
-"""Buckets. With a quarter of them n-grams that share one cost two attacks in a hundred."""
+"""Buckets. With a quarter as many, n-grams that share one cost two attacks in a hundred."""
 
 MOST = 1 << 13
 """Characters hashed at once."""

@@ -225,10 +225,11 @@ _FORGED = (
         r"(?im)(?:^|\\n|[.!?]\s)[ \t]*###\s*(?:new\s+)?(?:(?:instructions?|system|system\s+prompt|system\s+message|human|assistant)\s*:|(?:system|instruction)\s*(?:\n|\z))",
         "###",
     ),
+    # not "A:", which stands after an empty line wherever questions are answered; with a forged "H:" it is found by that
     _row(
         "human-turn",
-        r"(?:\n\s*\n|\\n\\n)[ \t]*(?:Human|Assistant): ?\S",
-        r"(?:\n|\\n)[ \t]*(?:Human|Assistant):",
+        r"(?:\n\s*\n|\\n\\n)[ \t]*(?:Human|Assistant|H): ?\S",
+        r"(?:\n|\\n)[ \t]*(?:Human|Assistant|H):",
     ),
     _row(
         "system-turn",

@@ -2,9 +2,8 @@
 How much a text reads like an injection: a linear model over hashed n-grams, its weights in `injection.model`.
 
 The weights' file is one line of JSON, the header, then one signed byte per bucket, compressed (RFC 1950). `train`
-makes it. A text's score is
-the sum of its n-grams' weights over their `norm`, plus the bias, so that neither a word nor a book is flagged for its
-length; the score of a longer text is the largest of the whole's and its windows'.
+makes it. A text's score is the sum of its n-grams' weights over their `norm`, plus the bias, so that neither a word nor
+a book is flagged for its length; the score of a longer text is the largest of the whole's and its windows'.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 Makes `injection.model`: `python -m middleware.guard.train DATA [FILE]`, some minutes on one core.
 
 DATA is a folder of JSON lines: records of `text`, `label` ("attack" or "benign"), `source` and `kind`. Those of
-`corpus` are added. The same data, seed and versions of Python and numpy give the same file.
+`corpus` are added. The same data, seed and versions of Python, numpy and zlib give the same file.
 
 Logistic regression by AdaGrad (Duchi et al. 2011) on the forms a reader would see: of an attack the last form, of a
 harmless text every form, so that an encoded text as such is no attack. The threshold comes from texts of sources that
