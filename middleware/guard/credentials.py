@@ -134,12 +134,17 @@ _PUBLIC = (
 )
 
 
+_TOLD = 200
+"""Characters of a value that tell whether it was drawn by lot."""
+
+
 def _assigned(value: str, before: str, after: str) -> bool:
     """
     A value assigned to a secret's name: long enough, mixed enough, not code that fetches it.
 
     3.0 bits per character separates words and names from drawn strings of 16 characters; gitleaks' generic rule asks 3.5 of longer ones.
     """
+    value = value[:_TOLD]
     letters, digits = sum(map(str.isalpha, value)), sum(map(str.isdigit, value))
     if digits < 2 or letters < 2 or after.startswith(("(", "[")) or "12345678" in value or _is_uuid(value):
         return False
@@ -455,7 +460,7 @@ _VENDORS = (
 _NAMED = (
     _row(
         "assignment",
-        rf"(?i)\b[\w.-]{{0,40}}?{_NAME}[\w.-]{{0,20}}{_ASSIGN}([A-Za-z0-9_+/=.~@!#%^&*-]{{16,200}})",
+        rf"(?i)\b[\w.-]{{0,40}}?{_NAME}[\w.-]{{0,20}}{_ASSIGN}([A-Za-z0-9_+/=.~@!#%^&*-]{{16,}})",
         r"(?i)(?:key|token|secret|credentials?)\w*['\"`]?\s*(?:=|:|\|\||is\b)\s*['\"`]?[A-Za-z0-9_+/~@!#%^&*-]",
         _assigned,
     ),
@@ -468,7 +473,7 @@ _NAMED = (
     # gitleaks' vendor rules: the vendor's name shortly before an operator and a drawn string
     _row(
         "vendor",
-        rf"(?i){_VENDORS}[\w .-]{{0,20}}[\s'\"`]{{0,3}}(?:=>|:{{1,3}}=|\|\|:|\|\|={{0,2}}|\?=|:|=|>|,)[^A-Za-z0-9]{{0,6}}([A-Za-z0-9_=@/+.-]{{14,200}})",
+        rf"(?i){_VENDORS}[\w .-]{{0,20}}[\s'\"`]{{0,3}}(?:=>|:{{1,3}}=|\|\|:|\|\|={{0,2}}|\?=|:|=|>|,)[^A-Za-z0-9]{{0,6}}([A-Za-z0-9_=@/+.-]{{14,}})",
         rf"(?i){_VENDORS}",
         _vendor_key,
     ),

@@ -62,22 +62,28 @@ class Form:
 
 
 def forms(text: str) -> Iterator[Form]:
-    """
-    The text itself first, then what differs from all before it: folded, without accents, decoded, and guesses.
+    """The text itself first, then what differs from all before it: `forms_and_readings` in one."""
+    made, readings = forms_and_readings(text)
+    yield from made
+    yield from readings
 
-    Lazy: who stops at the first hit pays for no more.
+
+def forms_and_readings(text: str) -> tuple[list[Form], Iterator[Form]]:
     """
-    yield Form(text)
+    The text itself, folded, without accents, and decoded; and the ways to read it otherwise, all guesses, made as they
+    are asked for: who knows enough by then pays for none.
+    """
+    made = [Form(text)]
     form = normalise(text)
     undone = _signs(text) if form is not text else ()
     if form is not text:
-        yield Form(form, undone)
+        made.append(Form(form, undone))
     if not form.isascii():
         plain = strip_accents(form)
         if plain != form:
             if len(_MARKED.findall(unicodedata.normalize("NFC", form))) >= _FEW:
                 undone = (*undone, "accents")
-            yield Form(plain, undone, guess=True)
+            made.append(Form(plain, undone, guess=True))
             form = plain if "accents" in undone else form
     seen = _SEEN.names(form)
     for _ in range(DEPTH):
@@ -86,10 +92,9 @@ def forms(text: str) -> Iterator[Form]:
             break
         form, undone = normalise(decoded), tuple(dict.fromkeys((*undone, *found)))
         seen = _SEEN.names(form)
-        yield Form(form, undone)
-    for name, reading in _readings(form, seen):
-        if reading != form:
-            yield Form(reading, (*undone, name), guess=True)
+        made.append(Form(form, undone))
+    readings = _readings(form, seen)
+    return made, (Form(reading, (*undone, name), guess=True) for name, reading in readings if reading != form)
 
 
 _ACCENTED = re.compile("[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]+")
@@ -228,7 +233,11 @@ _KNOWN: frozenset[str] = frozenset(
 """Words by which a reading is known for one: the most common of English, and those of attacks."""
 
 _ROT13: frozenset[str] = frozenset(codecs.encode(word, "rot13") for word in _KNOWN) - _KNOWN
-_REVERSED: frozenset[str] = frozenset(word[::-1] for word in _KNOWN) - _KNOWN
+_REVERSED: frozenset[str] = (
+    frozenset(word[::-1] for word in _KNOWN)
+    - _KNOWN
+    - {"saw", "dna", "era", "ton", "tub", "won", "emit", "trap", "yam", "yaw"}  # words either way
+)
 _ROT13_TABLE = str.maketrans({c: codecs.encode(c, "rot13") for c in map(chr, [*range(65, 91), *range(97, 123)])})
 _LETTERS = re.compile(r"[A-Za-z]+")
 
@@ -245,7 +254,7 @@ _LEET_LETTERS = str.maketrans("0134578@$!9|€+", "oieastbasiglet")
 
 def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
     """Ways to read a text that gives no sign of its own, where its words say so."""
-    joined = _joined(text) if "spaced" in seen else text
+    joined = _joined(text, seen)
     if joined != text:
         yield "spaced", joined
     if "cut" in seen and len(_CUT.findall(joined)) >= max(_FEW, len(joined) // 25):
@@ -271,13 +280,16 @@ def _looks_like(signs: frozenset[str], words: set[str]) -> bool:
     return len(seen) >= 2 or any(len(word) >= 6 for word in seen)
 
 
-def _joined(text: str) -> str:
+def _joined(text: str, seen: frozenset[str]) -> str:
     """Letters set apart by spaces, or by one sign between any two, brought together."""
-    joined = _SPACED.sub(_unspaced, text)
+    if "spaced" in seen:
+        text = _SPACED.sub(_unspaced, text)
+        seen = _SEEN.names(text)
     for sign, pattern in _SEPARATED.items():
-        if joined.count(sign) >= 5:
-            joined = pattern.sub(lambda match: match.group()[::2], joined)
-    return joined
+        if sign in seen:
+            text = pattern.sub(lambda match: match.group()[::2], text)
+            seen = _SEEN.names(text)
+    return text
 
 
 def _unspaced(match: re.Match[str]) -> str:
@@ -323,7 +335,8 @@ _SEEN = _Signs(
         "hex": r"(?:[0-9A-Fa-f]{2}[ ,:-]{0,2}(?:0x)?){7}[0-9A-Fa-f]{2}",
         "binary": r"(?:[01]{8}[ ,]?){3}[01]{8}",
         "base64": r"[A-Za-z0-9+/_-]{16}",
-        "spaced": r"(?:\S {1,4}){5}\S|(?s:.[-._*|/+,~·•]){5}",
+        "spaced": r"(?:\S {1,4}){5}\S",
+        **{sign: rf"(?:[^{re.escape(sign)}]{re.escape(sign)}){{5}}" for sign in _SEPARATED},
         "cut": r"[A-Za-z][-.*|~^+\"·•]{1,3}[A-Za-z]|\\\S",
         "leet": _LEET.pattern,
         "rot13": rf"(?i)\b(?:{'|'.join(sorted(_ROT13))})\b",

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from secrets import token_bytes
 from typing import Literal, get_args
 
-from middleware.guard.decode import Form, forms
+from middleware.guard import warm_up
+from middleware.guard.decode import Form, forms_and_readings
 from middleware.guard.masking import Placeholders, spans
 from middleware.guard.matcher import Hit, Matcher, encoded, matcher_of
 from middleware.guard.model import Model, shipped
@@ -196,6 +197,8 @@ class Guard:
         self._matchers = {kind: matcher_of(kind) for kind in _KINDS if self._actions[kind] != "off"}
         if patterns:
             self._matchers["own"] = Matcher([Rule(f"own-{name}", "own", pattern) for name, pattern in patterns])
+        warm_up.decoding()
+        self._values = tuple(kind for kind in self._matchers if kind != "injection")
         self._model = None if injection == "off" else model or shipped()
         self._clean = _Clean()
 
@@ -220,30 +223,42 @@ class Guard:
         plain = self._hits(text)
         if len(text) <= SLICE:
             return self._read_forms(text, plain)
-        reports = [self._read_forms(part, None) for part in slices(text)]
+        reports = [self._read_forms(part, None, told=_injected(plain)) for part in slices(text)]
         if not plain and all(report is _CLEAN for report in reports):
             return _CLEAN
         return _merged(plain, reports)
 
-    def _read_forms(self, text: str, known: Sequence[Hit] | None) -> Report:
-        """`known` is what was found in the text as it is; None: nobody needs to be told of it."""
+    def _read_forms(self, text: str, known: Sequence[Hit] | None, *, told: bool = False) -> Report:
+        """
+        `known` is what was found in the text as it is; None: nobody needs to be told of it.
+
+        `told`: of an injection. A second one in another form would change nothing, so none is looked for, and no
+        reading made.
+        """
         plain = [*(known or ())]
+        told = told or _injected(plain) or self._model is None
         others: list[tuple[Form, list[Hit]]] = []
-        for form in forms(text):
-            if form.text is text:
-                continue
-            if not form.guess:
-                others.append((form, self._hits(form.text)))
-            elif self._model is not None:
+        weighed = [Form(text)]
+        (_, *made), readings = forms_and_readings(text)
+        for form in made:
+            values = () if form.guess else self._values
+            others.append((form, self._hits(form.text, values if told else (*_INJECTION, *values))))
+            told = told or _injected(others[-1][1])
+            if not form.guess or form.undone != weighed[-1].undone:  # the model itself reads without accents
+                weighed.append(form)
+        if not told:
+            for form in readings:
                 others.append((form, self._hits(form.text, _INJECTION)))
-        hits = [*plain, *(hit for _, found in others for hit in found)]
-        read = (Form(text), *(form for form, _ in others))
-        if not any(hit.rule.kind == "injection" for hit in hits) and any(self._likely(form) for form in read):
+                weighed.append(form)
+                told = _injected(others[-1][1])
+                if told:
+                    break
+        if not told and any(self._likely(form) for form in weighed):
             plain.append(Hit(LIKENESS))
-        found = [(form, hits) for form, hits in others if hits]
-        if known is None and found:  # what is not disguised is not to be taken for it
+        others = [(form, found) for form, found in others if found]
+        if known is None and others:  # what is not disguised is not to be taken for it
             plain += self._hits(text)
-        return _report(plain, found) if plain or found else _CLEAN
+        return _report(plain, others) if plain or others else _CLEAN
 
     def _hits(self, text: str, kinds: Collection[Kind] | None = None) -> list[Hit]:
         """Of the kinds given, all of which are looked for; else of all that are."""
@@ -340,7 +355,7 @@ def _report(plain: Sequence[Hit], others: Sequence[tuple[Form, Sequence[Hit]]]) 
     if any(hit.start >= 0 for _, found in others for hit in found):
         # Whether by a sign between its letters or by digits of another script: what shows up more often than before
         # was hidden.
-        shown = Counter(form.text for hit in values for form in forms(hit.value) if not form.guess)
+        shown = Counter(form.text for hit in values for form in forms_and_readings(hit.value)[0] if not form.guess)
         for form, found in others:
             form_values = tuple(hit for hit in found if hit.start >= 0)
             if any(count > shown[value] for value, count in Counter(hit.value for hit in form_values).items()):
@@ -372,6 +387,10 @@ def _merged(plain: Sequence[Hit], pieces: Sequence[Report]) -> Report:
         disguised=disguised.disguised,
         form=disguised.form,
     )
+
+
+def _injected(hits: Sequence[Hit]) -> bool:
+    return any(hit.rule.kind == "injection" for hit in hits)
 
 
 def _counts(values: Sequence[Hit]) -> Counter[str]:

@@ -11,6 +11,7 @@ from itertools import islice
 
 import re2
 
+from middleware.guard import warm_up
 from middleware.guard.automaton import Automaton
 from middleware.guard.rule import CONTEXT, Kind, Rule
 from middleware.guard.rules import RULES
@@ -146,5 +147,8 @@ def _located(rule: Rule, pattern: Automaton, data: bytes, text: str) -> Iterator
 
 @cache
 def matcher_of(kind: Kind) -> Matcher:
-    """The matcher of all rules of this kind. Compiled once a process: it takes tens of milliseconds."""
-    return Matcher(tuple(rule for rule in RULES if rule.kind == kind))
+    """The matcher of all rules of this kind, warmed up. Made once a process: it takes tens of milliseconds."""
+    matcher = Matcher(tuple(rule for rule in RULES if rule.kind == kind))
+    for text in warm_up.texts():
+        matcher.hits(text, encoded(text))
+    return matcher

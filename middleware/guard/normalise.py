@@ -68,15 +68,13 @@ Letters drawn like Latin ones: the single-letter rows for Latin of Unicode's con
 common use.
 """
 
-_WORD = re.compile(r"[A-Za-z\u0261\u0370-\u03ff\u0400-\u052f]+")
 _LATIN = re.compile(r"[A-Za-z]")
 _OTHER = re.compile(r"[\u0261\u0370-\u03ff\u0400-\u052f]")
-# These are single classes, some under one plus: the standard library's engine reads them in one pass.
-
-
-def _fold_word(match: re.Match[str]) -> str:
-    word = match.group()
-    return word.translate(_LOOKALIKES) if _LATIN.search(word) and _OTHER.search(word) else word
+_EITHER = r"[A-Za-z\u0261\u0370-\u03ff\u0400-\u052f]"
+_MIXED_WORD = re.compile(
+    rf"(?<!{_EITHER})(?:{_LATIN.pattern}++{_OTHER.pattern}|{_OTHER.pattern}++{_LATIN.pattern}){_EITHER}*+"
+)
+# Possessive, and begun only where a word begins: the standard library's engine reads every letter once.
 
 
 def _single(piece: str) -> dict[int, str]:
@@ -116,5 +114,5 @@ def normalise(text: str) -> str:
         form = _MESSAGE.sub(lambda run: f" {run.group()} ", text).translate(_PLAIN)
     form = _compatible(form)
     if _OTHER.search(form) and _LATIN.search(form):
-        form = _WORD.sub(_fold_word, form)
+        form = _MIXED_WORD.sub(lambda word: word.group().translate(_LOOKALIKES), form)
     return text if form == text else form

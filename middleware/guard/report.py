@@ -36,7 +36,10 @@ _TEXTBOOK = tuple(
 )
 """As published in many a tutorial."""
 
-_LENGTHS = (100, 500, 2_000, 4_096, 32_768, 65_536)
+_LENGTHS = (4_096, 500, 32_768, 65_536)
+"""Characters. First what there is a bound for: nothing has been read by then."""
+_PIECES = 400
+"""Texts of one length and kind, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,23 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Time:
+    """Milliseconds of one scan, median and 99th percentile over `number` texts of so many characters."""
+
+    attack: bool
+    length: int
+    number: int
+    median: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     guard: Summary
     textbook: Summary
     kinds: Sequence[Row]
     sources: Sequence[Row]
-    milliseconds: dict[int, float]
+    times: Sequence[Time]
 
 
 def judged(folder: Path) -> Iterator[Judged]:
@@ -91,13 +105,13 @@ def guard(model: Model | None = None) -> Guard:
     return Guard(model, injection="block", pii="off", secrets="off", sql="off")
 
 
-def report(judgements: Sequence[Judged], milliseconds: dict[int, float]) -> Report:
+def report(judgements: Sequence[Judged], times: Sequence[Time]) -> Report:
     return Report(
         _summary(judgements, lambda j: j.guard),
         _summary(judgements, lambda j: j.textbook),
         _rows(judgements, lambda e: (e.attack, e.kind, "")),
         _rows(judgements, lambda e: (e.attack, "", e.source)),
-        milliseconds,
+        times,
     )
 
 
@@ -122,23 +136,22 @@ def _share(found: Sequence[bool]) -> float:
     return round(sum(found) / len(found), 4) if found else 0.0
 
 
-def timed(texts: Sequence[str]) -> dict[int, float]:
-    """Milliseconds of one scan by the shipped guard, by characters: the median of 21 texts, each read thrice."""
-    scan, joined = guard().scan, "\n".join(texts)
-    result = {}
-    for length in _LENGTHS:
-        best = []
-        for i in range(21):
-            start = i * (len(joined) - length) // 21
-            seconds = []
-            for attempt in range(3):
-                text = f"{joined[start : start + length - 1]}{attempt}"  # a text that was read is remembered
-                begun = time.perf_counter()
-                scan(text)
-                seconds.append(time.perf_counter() - begun)
-            best.append(min(seconds))
-        result[length] = round(1_000 * sorted(best)[10], 3)
-    return result
+def timed(examples: Sequence[Example]) -> Iterator[Time]:
+    """Of the shipped guard with every check on, as a process that has just started reads one new text after another."""
+    scan = Guard(injection="block", pii="mask", secrets="block", sql="block").scan
+    for attack in (False, True):
+        joined = "\n".join(e.text for e in examples if e.attack is attack and "/" not in e.kind)
+        for length in _LENGTHS:
+            starts = range(0, len(joined) - length, max(length, (len(joined) - length) // _PIECES))
+            seconds = sorted(_seconds(scan, joined[start : start + length]) for start in starts)
+            median, late = (1_000 * seconds[int(share * len(seconds))] for share in (0.5, 0.99))
+            yield Time(attack, length, len(seconds), round(median, 3), round(late, 3))
+
+
+def _seconds(scan: Callable[[str], object], text: str) -> float:
+    begun = time.perf_counter()
+    scan(text)
+    return time.perf_counter() - begun
 
 
 def table(found: Report) -> str:
@@ -158,7 +171,10 @@ def table(found: Report) -> str:
     line("false positives, all", "", f"{found.guard.false_positives:.2%}", f"{found.textbook.false_positives:.2%}")
     line("F1", "", f"{found.guard.f1:.1%}", f"{found.textbook.f1:.1%}")
     lines.append("")
-    lines += [f"{length:>6} characters {ms:>9.3f} ms" for length, ms in found.milliseconds.items()]
+    lines.append(f"{'milliseconds of a scan':46}{'texts':>7}{'median':>9}{'p99':>10}")
+    for times in found.times:
+        name = f"{times.length} characters of {'attacks' if times.attack else 'harmless texts'}, end to end"
+        line(name, times.number, f"{times.median:.2f}", f"{times.p99:.2f}")
     return "\n".join(lines)
 
 
@@ -166,9 +182,8 @@ if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         raise SystemExit("usage: python -m middleware.guard.report DATA [JSON]")
     data = Path(sys.argv[1])
-    result = report(
-        list(judged(data)), timed([e.text for e in read(data) if not e.attack and e.kind == "benign-prompt"])
-    )
+    times = list(timed(read(data)))
+    result = report(list(judged(data)), times)
     sys.stdout.write(table(result) + "\n")
     if len(sys.argv) == 3:
         Path(sys.argv[2]).write_text(json.dumps(asdict(result), indent=1) + "\n", "utf-8")
