@@ -248,8 +248,11 @@ _SEPARATED = {
 }
 _CUT = re.compile(r"(?<=[A-Za-z])[-.*|~^+\"·•]{1,3}(?=[A-Za-z])|\\(?=\S)")
 _LEET = re.compile(r"[A-Za-z][013457@$!€+][A-Za-z]|\b[013457@$!€+][A-Za-z]{2}|[A-Za-z]{2}[013457][13457]?\b")
-_TOKEN = re.compile(r"[^\s\"'`(){}<>,;:]{2,24}")
-_LEET_LETTERS = str.maketrans("0134578@$!9|€+", "oieastbasiglet")
+_LEET_SIGNS = "0134578@$!9|€+"
+_LEET_LETTERS = str.maketrans(_LEET_SIGNS, "oieastbasiglet")
+_BETWEEN = r"\s\"'`(){}<>,;:"
+_LEET_WORD = re.compile(rf"(?<![^{_BETWEEN}])[^{_BETWEEN}{_LEET_SIGNS}]*+[{_LEET_SIGNS}][^{_BETWEEN}]*+")
+# Possessive, and begun only where a word begins: each sign is read once.
 
 
 def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
@@ -261,7 +264,7 @@ def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
         joined = _CUT.sub("", joined)
         yield "cut", joined
     if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, len(joined) // 40):
-        plain = _TOKEN.sub(_unleet, joined)
+        plain = _LEET_WORD.sub(_unleet, joined)
         if _looks_like(_KNOWN, _words(plain) - _words(joined)):
             yield "leet", plain
     if "rot13" in seen and _looks_like(_ROT13, _words(text)):
