@@ -30,6 +30,15 @@ _ORDERS = (
 )
 _STRONG_ORDERS = r"(?:instructions?|rules|system\s+prompts?|prompts?|directives?|guidelines?|programming|training|guardrails?|restrictions|safeguards?|safety\s+\w+)"
 
+_FORGET = r"(?:ignor(?:e|ing)|disregard(?:ing)?|forget(?:ting)?|discard|erase|unlearn|dismiss|override)"
+_FORGET_SEEN = rf"(?i)\b{_FORGET}\s"
+_WHICH = r"\s+(?:that\s+|this\s+|the\s+|which\s+|was\s+|has\s+been\s+|is\s+)*"
+_SAID = (
+    r"(?:you(?:'ve|\s+have|\s+had|\s+were|\s+are|\s+was)?\s+(?:been\s+|previously\s+|just\s+)?(?:told|given|taught|instructed|learned|learnt|know|knew|read|trained|said)"
+    r"|(?:said|written|told|stated|mentioned)\s+(?:to\s+you\s+)?(?:above|before|earlier|previously|so\s+far|until\s+now)"
+    r"|came\s+(?:before|above|earlier)|(?:i|we)(?:'ve|\s+have)?\s+(?:told|said|instructed)\s+(?:you|before|earlier|above|so\s+far|previously))"
+)
+
 _ORDERS_SEEN = r"(?i)prompt|instruction|guideline|directive|configuration|programming|preamble|\brules|polic|guardrail|safeguard|restrictions|\btraining|\bmessage|\bcontext"
 _LIMITS_SEEN = r"(?i)restriction|filter|limit|censor|moral|ethic|safeguard|guardrail|inhibition|safety|polic|legal|guideline|protocol|constraint|moderation"
 _NOW_SEEN = r"(?i)\byou(?:'re|\s+are)\s+now\b"
@@ -95,16 +104,38 @@ _OVERRIDES = (
         r"|(?:given|provided|written|stated|mentioned|listed)\s+(?:above|before|earlier|previously|to\s+you))\b",
         _VERB_SEEN,
     ),
-    # "forget everything you were told", "ignore what was said before"
+    # "forget everything you were told", "ignore what was said before", "disregard anything above"
     _row(
         "forget-everything",
-        r"(?i)\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget(?:ting)?|discard|erase|unlearn|dismiss|override)\s+(?:about\s+)?(?:everything|anything|all|whatever|what|absolutely\s+everything)"
-        r"(?:\s+(?:of|else))?\s+(?:that\s+|this\s+|the\s+|which\s+|was\s+|has\s+been\s+|is\s+)*"
-        r"(?:above|before|prior|previous|previously|earlier|preceding|you(?:'ve|\s+have|\s+had|\s+were|\s+are|\s+was)?\s+(?:been\s+|previously\s+|just\s+)?"
-        r"(?:told|given|taught|instructed|learned|learnt|know|knew|read|trained|said)"
-        r"|(?:said|written|told|stated|mentioned)\s+(?:to\s+you\s+)?(?:above|before|earlier|previously|so\s+far|until\s+now)"
-        r"|(?:i|we)(?:'ve|\s+have)?\s+(?:told|said|instructed)\s+(?:you|before|earlier|above|so\s+far|previously))\b",
-        r"(?i)\b(?:ignor|disregard|forget|discard|erase|unlearn|dismiss|override)",
+        rf"(?i)\b{_FORGET}\s+(?:about\s+)?(?:everything|anything|whatever|what|absolutely\s+everything)(?:\s+else)?{_WHICH}(?:above|before|prior|previous|previously|earlier|preceding|{_SAID})\b",
+        _FORGET_SEEN,
+    ),
+    # "forget all you were told"
+    _row("forget-all-said", rf"(?i)\b{_FORGET}\s+(?:about\s+)?all(?:\s+of)?{_WHICH}{_SAID}\b", _FORGET_SEEN),
+    # "disregard previous", the rest left out; "all previous messages", but not "all previous diets"
+    _row(
+        "forget-previous",
+        rf"(?i)\b{_FORGET}\s+(?:all\s+(?:of\s+)?)?(?:the\s+|that\s+)?(?:previous|prior|earlier|preceding)(?:\s*(?:[.,;:!\n\"')]|\z)|\s+(?:and|then|instead|but)\b)"
+        rf"|\b{_FORGET}\s+all\s+(?:of\s+)?(?:the\s+)?(?:previous|prior|earlier|preceding)\s+(?:texts?|messages?|conversations?|context|chats?|inputs?|content|statements|history|dialogue|tasks?)\b",
+        _FORGET_SEEN,
+    ),
+    # "Forget everything.", an order of its own: "I forget everything" is none
+    _row(
+        "forget-it-all",
+        rf"(?i)(?:^|[.!?:;\n\"'(>\]]\s*|\b(?:now|please)\s+)(?:{_FORGET}\s+(?:everything|it\s+all)|forget\s+all)\s*(?:[.!;\n\"')]|\z|,?\s+(?:and|then|else|now)\b)",
+        _FORGET_SEEN,
+    ),
+    # verbs that are said of orders in a shop and of constraints in a table too
+    _row(
+        "drop-previous",
+        rf"(?i)\b(?:drop|cancel|scrap|overlook|set\s+aside|put\s+aside|throw\s+(?:out|away)|get\s+rid\s+of|leave){_words(3)}{_EARLIER}{_words(2)}(?:instructions?|directives?|guidelines?|guidance|programming|system\s+prompts?)\b",
+        rf"(?i)\b{_EARLIER}\b",
+    ),
+    # "Ignore safety guidelines": an order, not what workers do
+    _row(
+        "ignore-safety",
+        r"(?i)(?:^|[.!?:;\n\"'(>\]]\s*|\b(?:now|please)\s+)(?:ignore|disregard|forget(?:\s+about)?|bypass|override)\s+(?:all\s+|any\s+|the\s+)*(?:safety|ethical|moral|content)\s+(?:guidelines|rules|restrictions|filters?|polic(?:y|ies)|protocols?|constraints|guardrails|measures)\b",
+        r"(?i)\b(?:ignore|disregard|forget|bypass|override)\b",
     ),
     # "disregard the above", at the end of its clause: "the above email" is an ordinary object
     _row(
@@ -175,6 +206,7 @@ _PERSONA = (
         "developer-mode",
         r"(?i)(?:\b(?:you(?:'re|r)?|chatgpt|gpt|claude|respond|answer|act|simulate|stay|model|ai)\b(?:[^\w.!?]+\w+){0,7}?[^\w.!?]+(?:developer|dev|debug|maintenance|god|sudo|admin|root|unrestricted)\s+mode\b"
         r"|\b(?:developer|dev|debug|maintenance|god|sudo|admin|root)\s+mode\s*(?::|=|-|is|has\s+been)?\s*(?:now\s+)?(?:enabled|activated|engaged|output|v\d|on\b|unlocked|initiated)"
+        r"|(?:^|[.!?:;\n\"'(>\]]\s*)(?:now\s+|please\s+)?(?:enter|activate|initiate|engage|go\s+into|switch\s+(?:in)?to)\s+(?:developer|dev|debug|god|sudo|admin|root)\s+mode\b"
         r"|\b(?:jailbreak|jailbroken|dan|evil|unrestricted|unfiltered|uncensored|no-?filter|unsafe|opposite)\s+mode\b)",
         r"(?i)\b(?:developer|dev|debug|maintenance|god|sudo|admin|root|jailbreak|jailbroken|dan|evil|unrestricted|unfiltered|uncensored|no-?filter|unsafe|opposite)\s+mode\b",
         _not_a_device,
@@ -194,7 +226,7 @@ _PERSONA = (
     ),
     _row(
         "unfiltered-ai",
-        r"(?i)\b(?:an?|the|as|completely|fully|totally)\s+(?:\w+,?\s+){0,2}(?:unrestricted|unfiltered|uncensored|jailbroken|amoral|unethical|rogue)(?:,?\s+(?:and\s+)?\w+){0,2}?\s+(?:ai|a\.i\.|chatbot|assistant|language\s+model|llm|bot|version\s+of\s+(?:yourself|you|chatgpt|gpt))\b",
+        r"(?i)\b(?:an?|the|as|completely|fully|totally)\s+(?:\w+,?\s+){0,2}(?:unrestricted|unfiltered|uncensored|jailbroken|amoral|unethical|rogue)(?:,?\s+(?:and\s+)?\w+){0,2}?\s+(?:ai|a\.i\.|chatbot|assistant|(?:language\s+)?model|llm|bot|version\s+of\s+(?:yourself|you|chatgpt|gpt))\b",
         r"(?i)\b(?:unrestricted|unfiltered|uncensored|jailbroken|amoral|unethical|rogue)\b",
     ),
 )
@@ -234,7 +266,7 @@ _FORGED = (
     _row(
         "system-turn",
         r"(?im)(?:^|[\n\"'`>\]\)\-]|\\n)[ \t]*[\[<#*{(]*[ \t]*(?:system|developer|admin(?:istrator)?|root|sysadmin)(?:\s+(?:prompt|message|note|notice|instructions?|override|command|update|alert|directive|admin))?[ \t]*[\]>*})]*[ \t]*[:>\]][\]>*]*[ \t\n]*\"?"
-        r"(?:you(?:'re|r|\s+(?:are|must|will|shall|should|can|may|have|now))\b|ignor\w+|disregard|forget|from\s+now|new\s+\w+|overrid\w+|always\b|never\b|do\s+not|don'?t|act\s+as|enable|disable|activate|deactivate|reveal|respond|the\s+(?:user|assistant|above|previous|following\s+(?:user|instruct))|all\s+(?:previous|prior|safety|restrictions)|safety|previous|prior|grant|execute|switch|enter|bypass|delete|print|output|send|restrictions|this\s+(?:user|conversation|is\s+an?\s+(?:authorized|official|emergency|test|override)))",
+        r"(?:you(?:'re|r)?\b|obey|comply|do\s+(?:what|as|exactly|anything)|(?:answer|reply|tell|show|say|give|allow|approve|unlock|pretend|assume|treat)\b|ignor\w+|disregard|forget|from\s+now|new\s+\w+|overrid\w+|always\b|never\b|do\s+not|don'?t|act\s+as|enable|disable|activate|deactivate|reveal|respond|the\s+(?:user|assistant|above|previous|following\s+(?:user|instruct))|all\s+(?:previous|prior|safety|restrictions)|safety|previous|prior|grant|execute|switch|enter|bypass|delete|print|output|send|restrictions|this\s+(?:user|conversation|is\s+an?\s+(?:authorized|official|emergency|test|override)))",
         r"(?i)(?:system|developer|admin|administrator|root|prompt|message|note|notice|instructions?|override|command|update|alert|directive)[\]>*}) \t]{0,3}[:>\]]",
     ),
     _row(
