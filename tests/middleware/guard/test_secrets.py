@@ -60,6 +60,10 @@ def upper(size: int) -> str:
         ("gitlab", "glpat-" + drawn(20)),
         ("npm", "npm_" + drawn(36)),
         ("pypi", "pypi-" + drawn(160)),
+        # examples as people write them to try a guard
+        ("sk", "sk_" + "1234567890abcdefghij"),
+        ("openai", "sk-" + "1234567890abcdefghijklmnopqrstuv"),
+        ("github", "ghp_" + "1234567890abcdefghijklmnopqrstuvwxyz"),
         # clouds
         ("aws-access-key", "AKIA" + upper(16)),
         ("aws-access-key", "ASIA" + upper(16)),
@@ -120,6 +124,12 @@ def test_values_by_name(text: str) -> None:
     report = GUARD.scan(text)
     assert report.secrets
     assert report.pii["api_key"] >= 1
+
+
+def test_a_long_value_is_masked_whole() -> None:
+    """However long what is behind the name."""
+    text = f"api_key = {drawn(5_000)} , keep it."
+    assert GUARD.scan(text).masked(text) == "api_key = [API_KEY_1] , keep it."
 
 
 @pytest.mark.parametrize(
