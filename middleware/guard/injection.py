@@ -350,4 +350,56 @@ _LANGUAGES = (
     _row("hi", rf"(?:पिछल{_L}|पहले|पूर्व|ऊपर|सभी|सारे|उपरोक्त|अपने|पुराने){_sentence(4)}(?:निर्देश{_L}|नियम{_L}|आदेश{_L}|अनुदेश{_L}|हिदायत{_L}|प्रॉम्प्ट){_sentence(3)}?(?:अनदेखा|अनदेखी|नज़रअंदाज़|नजरअंदाज|नज़र|भूल|उपेक्षा|इग्नोर|छोड़|अवहेलना)", r"अनदेख|नज़र|नजर|भूल|उपेक्षा|इग्नोर|छोड़|अवहेलना"),
 )  # fmt: skip
 
-RULES: tuple[Rule, ...] = (*_OVERRIDES, *_PERSONA, *_FORGED, *_LEAK, *_LANGUAGES)
+
+def _order(slug: str, verbs: str, which: str, nouns: str) -> Rule:
+    """Verb, then "previous" or "all" or "your" and what is to be ignored, in either order, each with any ending."""
+    which, nouns = rf"(?:{which}){_L}", rf"(?:{nouns}){_L}"
+    either = rf"(?:{which}{_sentence(2)}{nouns}|{nouns}{_sentence(2)}{which})"
+    return _row(slug, rf"(?i)(?:{verbs}){_L}{_sentence(2)}{either}", rf"(?i)(?:{verbs})", _ordered)
+
+
+def _order_verb_last(slug: str, which: str, nouns: str, verbs: str) -> Rule:
+    return _row(
+        slug,
+        rf"(?i)(?:{which}){_L}{_sentence(3)}(?:{nouns}){_L}{_sentence(2)}(?:{verbs})",
+        rf"(?i)(?:{verbs})",
+        _ordered,
+    )
+
+
+def _ordered(value: str, before: str, after: str) -> bool:
+    """Not "how do I ignore the previous rules?" in Vietnamese, Thai and Turkish, whose verb says so beside itself."""
+    return not before.rstrip().endswith(("để", "จะ")) and not after.startswith(("ar", "abil"))
+
+
+_MORE_LANGUAGES = (
+    _order("pl", "ignoruj|zignoruj|zapomnij|pomiń|odrzuć|nie przestrzegaj", "wszystk|wszelk|poprzedn|wcześniejsz|powyższ|swo|dotychczas|pierwotn", "instrukcj|poleceni|poleceń|zasad|wytyczn|reguł|nakaz"),
+    _order("nl", "negeer|vergeet|omzeil|sla", "alle|vorige|eerdere|voorgaande|bovenstaande|je |jouw|uw |oorspronkelijke", "instructie|regels|opdracht|aanwijzing|richtlijn|bevelen"),
+    _order("uk", "ігнор|проігнор|забудь|відкинь|не зважай", "всі|усі|попередн|вище|сво|тво|будь-як", "інструкці|вказів|правил|команд|настанов"),
+    _order("sv-da-no", "ignorer|glöm|glem|bortse|se bort", "alla|alle|tidigare|tidligere|föregående|foregående|forrige|ovanstående|ovenstående|ovenfor|dina|dine", "instruktion|instruks|anvisning|regler|riktlinj|retningslinj|befalin"),
+    _order("cs", "ignoruj|zapomeň|nedbej|přehlížej", "všechn|všech|předchoz|dřívějš|svoj|své", "instrukc|pokyn|pravidl|příkaz"),
+    _order("ro", "ignor|uită|uitați|nu ține cont", "toate|anterioare|precedente|tale|de mai sus", "instrucțiuni|instructiuni|regul|comenzi|indicați"),
+    _order("el", "αγνόησε|αγνοήστε|ξέχασε|ξεχάστε|παράβλεψε", "όλες|όλους|προηγούμεν|παραπάνω|σου", "οδηγί|εντολ|κανόν"),
+    _order("he", "התעלם|התעלמי|תתעלם|שכח|תשכח", "כל |קודמות|הקודמות|שלך|לעיל", "הוראות|ההוראות|מההוראות|הנחיות|ההנחיות|מההנחיות|כללים|הכללים"),
+    _order("id", r"\babaikan|lupakan|hiraukan", "semua|seluruh|sebelum|di ?atas|tadi|anda|kamu|awal", "instruksi|perintah|aturan|arahan|petunjuk|pedoman"),
+    _order("vi", "bỏ qua|quên|phớt lờ|lờ đi|đừng làm theo", "tất cả|mọi|các|những|trước|trên|của bạn|đi", "hướng dẫn|chỉ dẫn|chỉ thị|quy tắc|mệnh lệnh|lệnh|yêu cầu"),
+    _order("tl", "huwag pansinin|huwag mong pansinin|kalimutan|balewalain|isantabi", "lahat|nakaraan|naunang|nauna|iyong|mga", "tagubilin|utos|instruksyon|panuntunan|instruction"),
+    _order_verb_last("tr", "öncek[iİ]|tüm|bütün|yukarıdaki|daha önce|geçmiş|verilen", "tal[iİ]mat|yönerge|kural|komut|emir|emr|yönlendirme", "yok say|görmezden gel|unut|boş ver|dikkate alma|göz ardı|geçersiz"),
+    _order_verb_last("bn", "আগের|পূর্বের|পূর্ববর্তী|উপরের|সমস্ত|সব|সকল", "নির্দেশ|নিয়ম|নিয়ম|আদেশ|বিধি", "উপেক্ষা|ভুলে|অগ্রাহ্য|বাদ দ"),
+    _order_verb_last("fa", "دستور|فرمان|راهنما|قوانین|قانون|قواعد", "قبلی|پیشین|بالا|بالایی|خود", "نادیده|فراموش"),
+    _row("th", "(?:ละเว้น|เพิกเฉย|ลืม|ไม่ต้องสนใจ|อย่าสนใจ|ข้าม|ไม่สนใจ|เมิน).{0,24}(?:คำสั่ง|คำแนะนำ|กฎ|ข้อกำหนด).{0,24}(?:ก่อนหน้า|ทั้งหมด|ข้างต้น|เดิม|ของคุณ)", "ละเว้น|เพิกเฉย|ลืม|สนใจ|ข้าม|เมิน", _ordered),
+    # "ignore the above", and nothing named
+    _row(
+        "above-abroad",
+        r"(?i)(?:(?:ignora|ignore|olvida|olvide|omite)\s+(?:todo\s+)?lo\s+(?:anterior|de\s+arriba)|(?:ignore|oublie)[rz]?\s+(?:tout\s+)?ce\s+qui\s+pr[ée]c[èe]de"
+        r"|(?:ignorieren\s+sie|ignoriere|vergiss|vergessen\s+sie)\s+(?:alles\s+|das\s+)?(?:obige|vorherige|bisherige|vorstehende|vorangegangene|oben\s+stehende)"
+        r"|(?:ignore|esque[çc]a|desconsidere)\s+(?:tudo\s+)?(?:o\s+)?(?:que\s+est[áa]\s+)?(?:acima|anterior)|(?:ignora|ignori|ignorate|dimentica)\s+(?:tutto\s+)?(?:quanto\s+(?:sopra|precede)|ci[òo]\s+che\s+precede)"
+        r"|(?:игнорируй|проигнорируй|забудь)(?:те)?\s+(?:вс[её]\s+)?(?:вышеизложенн|вышесказанн|вышеуказанн|вышенаписанн|предыдущее|то,\s+что\s+выше|вс[её],?\s+что\s+(?:тебе|вам|было|выше|я))"
+        r"|(?:yukarıdakiler|bundan\s+öncekiler)[^\s.,!?;:]*\s+(?:hepsini\s+)?(?:yok\s+say|görmezden\s+gel|unut)|(?:abaikan|lupakan)\s+(?:semua\s+)?(?:yang|yg)\s+(?:di\s?atas|sebelumnya)"
+        r"|(?:ऊपर|उपरोक्त)(?:\s+(?:की|के|दी|दिए|लिखी)\s+[^\s.,!?;:]+)?(?:\s+गई\s+[^\s.,!?;:]+)?(?:\s+को)?\s+(?:अनदेखा|अनदेखी|नज़रअंदाज़|नजरअंदाज)|(?:忽略|无视|無視|忘记|忘掉)(?:掉)?(?:以上|上述|上面|之前|前面)(?:的)?(?:所有|一切|全部)?(?:内容|內容|文字|信息|话)?(?:[，。,.!！]|\z|并|並|然后|然後))",
+        r"(?i)anterior|arriba|pr[ée]c[èe]de|obige|vorherige|bisherige|vorstehende|vorangegangene|stehende|acima|sopra|выше|предыдущее|что|yukarıdakiler|öncekiler|abaikan|lupakan|ऊपर|उपरोक्त|忽略|无视|無視|忘记|忘掉",
+    ),
+)  # fmt: skip
+
+
+RULES: tuple[Rule, ...] = (*_OVERRIDES, *_PERSONA, *_FORGED, *_LEAK, *_LANGUAGES, *_MORE_LANGUAGES)
