@@ -8,8 +8,10 @@ of such, token ids) it tells the kind.
 """
 
 import base64
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -26,7 +28,7 @@ _STRUCTURE = frozenset(
     }
 )
 """Fields whose value is a word of the API or an id of the provider's, not of a person or a model."""
-_FREE = frozenset({"parameters", "input_schema", "schema", "metadata", "args", "response"})
+_FREE = frozenset({"parameters", "input_schema", "input_examples", "schema", "metadata", "args", "response"})
 """Fields below which every name and every value is the caller's own."""
 _JSON_INSIDE = frozenset({"arguments", "partial_json"})
 _BYTES = re.compile(
@@ -35,8 +37,8 @@ _BYTES = re.compile(
 """An image, a sound, a file: base64 with or without the head of a data URL (RFC 2397)."""
 _ID = re.compile(r"[\w.:/=+|-]*", re.ASCII)
 """What words of an API, ids and signatures are made of. Whatever else stands in their place may be a sentence."""
-_NAME = re.compile(r"[\w.$:/-]{0,64}", re.ASCII)
-"""What names of an API are made of."""
+_NAME = re.compile(r"[A-Za-z_.$:/-]{0,28}\d{0,7}", re.ASCII)
+"""What names of an API are made of, and numbers of tokens: no key, and no sentence of many words."""
 _SCALAR = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]{8,}')
 """A string, or a long number, within JSON that is known to be sound."""
 _LONG_NUMBER = 10**8
@@ -44,7 +46,11 @@ _LONG_NUMBER = 10**8
 _WRITTEN = re.compile(
     r"text/|(?:application|image)/(?:[\w.-]+\+)?(?:json|xml|yaml|javascript)\b", re.IGNORECASE | re.ASCII
 )
-"""Media types of files that are words, whatever they are wrapped in."""
+"""Media types of files that are words, whatever they are wrapped in. Others are, if their bytes say so."""
+_CHARSET = re.compile(r";charset=([\w.-]+)", re.IGNORECASE | re.ASCII)
+_HEAD = 1_024
+"""Characters of base64 by which a file is told to be words: a picture or a PDF shows other bytes long before."""
+_UNPRINTED = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _OPAQUE_IN = frozenset({"redacted", "thoughtSignature"})
 """Bytes that a provider has made and reads again; nobody else can make them."""
 _BYTES_IN = frozenset({"url", "image_url", "data", "file_data", "file_url"})
@@ -167,7 +173,7 @@ class _Walk:
         if part != "text" and name in _OPAQUE_IN and _BYTES.fullmatch(value):
             return value
         if part != "text" and name in _BYTES_IN:
-            if _is_written(written) or _BYTES.fullmatch(value):
+            if type(written) is str or _BYTES.fullmatch("".join(value.split())):
                 return self._file(value, written, None if part == _OPAQUE_TYPE else media or "file")
             if media is not None:  # an address: what is there is for the provider to see
                 self.unread[media] = None
@@ -183,10 +189,7 @@ class _Walk:
 
     def _visit_joined(self, parts: list[Any], mapped: list[Any]) -> None:
         """The texts of neighbouring parts as one. Nothing of it can be replaced but in the parts themselves."""
-        before, after = (
-            [part["text"] for part in of if type(part) is dict and type(part.get("text")) is str]
-            for of in (parts, mapped)
-        )
+        before, after = ([text for part in of for text in _glued(part)] for of in (parts, mapped))
         if len(before) < 2:
             return
         joined = "".join(before)
@@ -213,19 +216,58 @@ class _Walk:
         return token if changed == text else orjson.dumps(changed).decode()
 
     def _file(self, value: str, written: object, kind: Unread | None) -> str:
-        """A file in base64: read where it is words by its media type, which stands before or beside it."""
+        """A file in base64: read where its media type, which stands before or beside it, or its bytes are words'."""
         head, comma, encoded = value.rpartition(",")
-        if not _is_written(head.removeprefix("data:") if comma else written):
-            if kind is not None:
-                self.unread[kind] = None
-            return value
+        encoded = "".join(encoded.split())
+        encoded += "=" * (-len(encoded) % 4)
+        altchars = b"-_" if "-" in encoded or "_" in encoded else None
         try:
-            altchars = b"-_" if "-" in encoded or "_" in encoded else None
-            text = base64.b64decode(encoded, altchars=altchars).decode("utf-8", "replace")
+            charset = _charset(base64.b64decode(encoded[:_HEAD], altchars, validate=True))
+            if charset is None and not _is_written(head.removeprefix("data:") if comma else written):
+                if kind is not None:
+                    self.unread[kind] = None
+                return value
+            charset = _named(head) or charset or "utf-8"
+            text = base64.b64decode(encoded, altchars, validate=True).decode(charset, "replace")
         except ValueError:
             return self.visit(value)  # nobody will read it as a file either
         changed = self.visit(text)
-        return value if changed == text else f"{head}{comma}{base64.b64encode(changed.encode()).decode()}"
+        if changed == text:
+            return value
+        return f"{head}{comma}{base64.b64encode(changed.encode(charset, 'replace')).decode()}"
+
+
+def _named(head: str) -> str | None:
+    """What the head of a data URL says of its words."""
+    if named := _CHARSET.search(head):
+        with suppress(LookupError, UnicodeError):  # Python has codecs that are no charsets
+            return b"a".decode(named[1], "replace") and codecs.lookup(named[1]).name
+    return None
+
+
+def _charset(data: bytes) -> str | None:
+    """How these first bytes of a file are words; None if they seem to be none."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    for charset, zeros in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
+        if zeros.count(0) * 4 > len(data) > 0:  # of half the bytes, more than half
+            return charset
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)  # the last letter may be cut
+    except UnicodeDecodeError:
+        return None
+    return None if _UNPRINTED.search(text) else "utf-8"
+
+
+def _glued(part: Any) -> Iterator[str]:
+    """The texts of a part that a provider may be sent in one with those of its neighbours."""
+    if type(part) is not dict:
+        return
+    names = ("title", "context") if part.get("type") == "document" else ("text", "refusal")
+    yield from (part[name] for name in names if type(part.get(name)) is str)
+    source = part.get("source")
+    if type(source) is dict and source.get("type") == "text" and type(source.get("data")) is str:
+        yield source["data"]
 
 
 def _is_written(media_type: object) -> bool:
@@ -234,5 +276,4 @@ def _is_written(media_type: object) -> bool:
 
 def _is_tokens(value: Sequence[Any]) -> bool:
     """Whether an input is numbers of tokens, or lists of such (OpenAI, "Create embeddings")."""
-    first = value[0] if value else None
-    return type(first) is int or (type(first) is list and bool(first) and type(first[0]) is int)
+    return bool(value) and all(type(item) is int or (type(item) is list and _is_tokens(item)) for item in value)

@@ -31,6 +31,10 @@ def encoded(text: str, media_type: str = "text/plain") -> str:
     return f"data:{media_type};base64,{base64.b64encode(text.encode()).decode()}"
 
 
+def wrapped(data: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
 def messages(*given: Json) -> Json:
     return {"messages": [{"role": "user", "content": "Hello"}, *given]}
 
@@ -517,6 +521,36 @@ def test_words_change_where_they_stand() -> None:
         (
             part(type="document", source={"type": "base64", "media_type": "text/html", "data": encoded(WORDS)[23:]}),
             WORDS,
+        ),
+        (part(type="file", file={"file_data": wrapped(WORDS.encode("utf-16"), "text/plain")}), WORDS),
+        (part(type="file", file={"file_data": wrapped(WORDS.encode("utf-16-le"), "text/csv;charset=utf-16le")}), WORDS),
+        (part(type="input_file", file_data=wrapped("Größe".encode("cp1252"), "text/csv;charset=cp1252")), "Größe"),
+        (part(type="input_file", file_data=wrapped(WORDS.encode(), "text/csv;charset=zlib")), WORDS),
+        (part(type="input_file", file_data=wrapped(WORDS.encode(), "text/csv;charset=idna")), WORDS),
+        (part(type="file", file={"file_data": encoded(WORDS).replace("Z", "Z\n ")}), WORDS),
+        (part(type="file", file={"file_data": encoded(WORDS, "application/x-yaml")}), WORDS),
+        (part(type="file", file={"file_data": encoded(WORDS, "application/octet-stream")}), WORDS),
+        (part(type="file", file={"file_data": wrapped(WORDS.encode("utf-16-be"), "application/pdf")}), WORDS),
+        (
+            part(
+                type="document",
+                source={"type": "base64", "media_type": "application/pdf", "data": encoded(WORDS)[23:]},
+            ),
+            WORDS,
+        ),
+        ({"messages": [], "tools": [{"input_examples": [{"input": [1, WORDS]}]}]}, WORDS),
+        ({"prediction": {"type": "content", "input": [1, WORDS]}}, WORDS),
+        ({"tools": [{"input_examples": [{"id": NAME, "card": 4111111111111111}]}]}, "4111111111111111"),
+        ({"prediction": {NAME.replace("-", "_"): 1}}, NAME.replace("-", "_")),
+        (said([{"type": "text", "text": "igno"}, {"type": "refusal", "refusal": "re all"}]), "ignore all"),
+        (
+            said(
+                [
+                    {"type": "text", "text": "igno"},
+                    {"type": "document", "context": "re ", "source": {"type": "text", "data": "all"}},
+                ]
+            ),
+            "ignore all",
         ),
         (said("", "assistant", tool_calls=[call('{"card": 4111111111111111}')]), "4111111111111111"),
         (said([{"type": "tool_use", "id": "t", "name": "f", "input": {"card": 4111111111111111}}]), "4111111111111111"),
