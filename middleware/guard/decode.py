@@ -10,7 +10,6 @@ Every step reads the text once. Decoding never lengthens, so no form is longer t
 """
 
 import base64
-import binascii
 import codecs
 import html
 import re
@@ -177,8 +176,9 @@ _NOT_HEX = re.compile(r"0x|[ ,:-]")
 
 
 def _hex(run: re.Match[str]) -> str:
+    """The last letters of a word before it may be digits too."""
     digits = _NOT_HEX.sub("", run.group())
-    return _readable(bytes.fromhex(digits), run.group()) if len(digits) % 2 == 0 else run.group()
+    return _readable(bytes.fromhex(digits), run.group(), whole=False) if len(digits) % 2 == 0 else run.group()
 
 
 _MOST_BITS = 1 << 16
@@ -191,11 +191,15 @@ def _binary(run: re.Match[str]) -> str:
 
 
 def _base64(run: re.Match[str]) -> str:
+    """Where what stands before is of the same letters, the groups of four begin anywhere."""
     digits = run.group().replace("\r", "").replace("\n", "").rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return _readable(base64.b64decode(digits + "=" * (-len(digits) % 4)), run.group())
-    except binascii.Error:
-        return run.group()
+    if len(digits) % 4 != 1 and (text := _readable(base64.b64decode(digits + "=" * (-len(digits) % 4)), "")):
+        return text
+    for start in range(4):
+        aligned = digits[start : start + (len(digits) - start) // 4 * 4]
+        if text := _readable(base64.b64decode(aligned), "", whole=False):
+            return f"{run.group()[:start]} {text}"
+    return run.group()
 
 
 _RUNS: tuple[tuple[Undone, re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
@@ -208,13 +212,22 @@ _RUNS: tuple[tuple[Undone, re.Pattern[str], Callable[[re.Match[str]], str]], ...
 _UNPRINTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
 
 
-def _readable(data: bytes, run: str) -> str:
-    """What the bytes say if they are text, else the run. A word of base64's alphabet decodes to bytes that are not."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return run
-    return run if _UNPRINTED.search(text) else text
+_PRINTED = re.compile(rb"[\t\n\r -~]{16,}")
+"""So many bytes drawn by lot are all printed once in ten million times."""
+
+
+def _readable(data: bytes, run: str, *, whole: bool = True) -> str:
+    """
+    What the bytes say if they are text, else the run. A word of base64's alphabet decodes to bytes that are not.
+
+    Not `whole`: what is text among them, if that is half, for a single odd byte must not hide the rest.
+    """
+    wide = len(data) > 8 and not data[3:9:2].strip(b"\0")
+    text = data.removeprefix(codecs.BOM_UTF16_LE).decode("utf-16-le" if wide else "utf-8", "replace")
+    if not _UNPRINTED.search(text):
+        return text
+    printed = b"" if whole else b" ".join(_PRINTED.findall(data))
+    return printed.decode() if printed and 2 * len(printed) >= len(data) else run
 
 
 _KNOWN: frozenset[str] = frozenset(
@@ -256,14 +269,17 @@ _LEET_WORD = re.compile(rf"(?<![^{_BETWEEN}])[^{_BETWEEN}{_LEET_SIGNS}]*+[{_LEET
 
 
 def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
-    """Ways to read a text that gives no sign of its own, where its words say so."""
+    """
+    Ways to read a text that gives no sign of its own, where its words say so. Some signs are enough in a text of any
+    length, for an attack may stand in a book.
+    """
     joined = _joined(text, seen)
     if joined != text:
         yield "spaced", joined
-    if "cut" in seen and len(_CUT.findall(joined)) >= max(_FEW, len(joined) // 25):
+    if "cut" in seen and len(_CUT.findall(joined)) >= max(_FEW, min(len(joined) // 50, 32)):
         joined = _CUT.sub("", joined)
         yield "cut", joined
-    if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, len(joined) // 40):
+    if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, min(len(joined) // 100, 8)):
         plain = _LEET_WORD.sub(_unleet, joined)
         if _looks_like(_KNOWN, _words(plain) - _words(joined)):
             yield "leet", plain

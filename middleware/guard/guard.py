@@ -21,7 +21,7 @@ from middleware.guard.decode import Form, forms_and_readings
 from middleware.guard.masking import Placeholders, spans
 from middleware.guard.matcher import Hit, Matcher, encoded, matcher_of
 from middleware.guard.model import Model, shipped
-from middleware.guard.normalise import normalise
+from middleware.guard.normalise import normalise, shortened
 from middleware.guard.rule import Kind, Rule
 from middleware.guard.slices import SLICE, slices
 
@@ -223,7 +223,7 @@ class Guard:
         plain = self._hits(text)
         if len(text) <= SLICE:
             return self._read_forms(text, plain)
-        reports = [self._read_forms(part, None, told=_injected(plain)) for part in slices(text)]
+        reports = [self._read_forms(part, None, told=_injected(plain)) for part in slices(shortened(text))]
         if not plain and all(report is _CLEAN for report in reports):
             return _CLEAN
         return _merged(plain, reports)

@@ -50,6 +50,7 @@ in sight.
 _HIDDEN = re.compile(
     "[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in _REMOVED) + chr(_TAGS.start) + "-" + chr(_TAGS.stop - 1) + "]"
 )
+_PADDING = re.compile("[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in _REMOVED) + "]{64,}")
 _PLAIN: dict[int, str | None] = {
     **{code: None for first, last in _REMOVED for code in range(first, last + 1)},
     **{code: chr(code - 0xE0000) for code in _TAGS},
@@ -99,6 +100,11 @@ def _compatible(text: str) -> str:
         room -= max(0, len(folded) - len(piece))
         pieces.append(folded)
     return "".join(pieces)
+
+
+def shortened(text: str) -> str:
+    """Without long runs of characters that render as nothing, which could part a word by more than a slice."""
+    return text if text.isascii() else _PADDING.sub("\u200b", text)
 
 
 def normalise(text: str) -> str:
