@@ -276,10 +276,10 @@ def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
     joined = _joined(text, seen)
     if joined != text:
         yield "spaced", joined
-    if "cut" in seen and len(_CUT.findall(joined)) >= max(_FEW, min(len(joined) // 50, 32)):
+    if "cut" in seen and len(_CUT.findall(joined)) >= max(_FEW, min(len(joined) // 50, 10)):
         joined = _CUT.sub("", joined)
         yield "cut", joined
-    if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, min(len(joined) // 100, 8)):
+    if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, min(len(joined) // 100, 5)):
         plain = _LEET_WORD.sub(_unleet, joined)
         if _looks_like(_KNOWN, _words(plain) - _words(joined)):
             yield "leet", plain

@@ -8,6 +8,8 @@ for the control tokens.
 
 # ruff: noqa: E501 (a pattern broken over lines is harder to compare with its source)
 
+import re
+
 from middleware.guard.rule import Check, Rule
 
 _GAP = r"[^\w.!?]+"
@@ -62,7 +64,7 @@ _EVERYDAY = (
 def _not_a_device(value: str, before: str, after: str) -> bool:
     """Developer mode of a phone, a browser or a headset is none of ours."""
     near = f"{before}{value}{after}".lower()
-    return not any(
+    return _no_question(value, before, after) and not any(
         word in near
         for word in (
             "android",
@@ -80,20 +82,33 @@ def _not_a_device(value: str, before: str, after: str) -> bool:
     )
 
 
+_ASKED = re.compile(
+    r"\b(?:how\s+(?:do|does|can|could|should|would|might)\s+(?:i|we|people|users|it|the|an?|\w+s)|how\s+to|why\s+(?:do|does|did|would)\s+(?:my|our|the|an?|\w+)|what\s+(?:does|happens\s+if|if)(?:\s+i)?"
+    r"|(?:can|could|should|may|do|did)\s+(?:i|we)|(?:does|did)\s+(?:my|our|the|\w+)|is\s+it\s+(?:possible|safe|ok)\s+to)(?:\s+(?!and\b|then\b|but\b|or\b)[\w']+){0,3}\s*[\"'\u201c]?\Z",
+    re.IGNORECASE,
+)
+
+
+def _no_question(value: str, before: str, after: str) -> bool:
+    """Not "How do I ignore all rules for one file?": the question stands right before the verb, with no "and"."""
+    return _ASKED.search(before) is None
+
+
 def row(slug: str, pattern: str, trigger: str = "", check: Check | None = None) -> Rule:
     return Rule(f"injection-{slug}", "injection", pattern, trigger, check=check)
 
 
 _OVERRIDES = (
     # "ignore all previous instructions", "disregard any of the prior safety rules"
-    row("ignore-previous", rf"(?i)\b{_VERB}{_words(4)}{_EARLIER}{_words(3)}{_ORDERS}\b", _VERB_SEEN),
+    row("ignore-previous", rf"(?i)\b{_VERB}{_words(4)}{_EARLIER}{_words(3)}{_ORDERS}\b", _VERB_SEEN, _no_question),
     # "ignore your rules", "bypass your built-in safety guidelines"
-    row("ignore-own", rf"(?i)\b{_VERB}{_words(3)}{_OWN}{_words(2)}{_STRONG_ORDERS}\b", _VERB_SEEN),
+    row("ignore-own", rf"(?i)\b{_VERB}{_words(3)}{_OWN}{_words(2)}{_STRONG_ORDERS}\b", _VERB_SEEN, _no_question),
     # "forget all instructions", "disregard any rules"
     row(
         "ignore-all",
         rf"(?i)\b{_VERB}{_GAP}(?:all|any|every|each\s+and\s+every)(?:\s+of)?(?:\s+(?:the|your|those|these|my|other))?\s+(?:\w+\s+)?{_STRONG_ORDERS}\b",
         _VERB_SEEN,
+        _no_question,
     ),
     # "ignore the instructions above", "forget the rules you were given"
     row(
@@ -297,6 +312,7 @@ _LEAK = (
         "reveal-the-system-prompt",
         r"(?i)\b(?:reveal|repeat|disclose|expose|leak|dump|recite|divulge|exfiltrate|print|output|show\s+me|tell\s+me|give\s+me|send\s+me)\s+(?:me\s+|us\s+|out\s+|back\s+)?(?:the|this|that|all)\s+(?:\w+\s+){0,2}(?:system\s+(?:prompt|instructions?|message)|(?:hidden|secret|initial|original|developer|internal|confidential)\s+(?:prompt|instructions?|system\s+prompt))\b",
         _ORDERS_SEEN,
+        _no_question,
     ),
     row(
         "what-is-your-prompt",

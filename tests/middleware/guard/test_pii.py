@@ -32,6 +32,11 @@ GUARD = Guard(injection="off", pii="mask", secrets="off", sql="off")
         ("ssn", "123-45-6789", "My SSN is {}"),
         ("ssn", "078-05-1120", "{}"),
         ("ssn", "536 90 4399", "it is {} here"),
+        # as word processors set a dash
+        ("ssn", "536\u201390\u20134399", "it is {} here"),
+        ("ssn", "536\u201190\u20114399", "it is {} here"),
+        ("credit_card", "4111\u20131111\u20131111\u20131111", "card {}"),
+        ("phone", "555\u2013234\u20135678", "call {}"),
         ("ssn", "536904399", "social security number: {}"),
         ("ssn", "987-65-4320", "{}"),
         ("ssn", "987654321", 'ssn_field="{}"'),
