@@ -137,12 +137,12 @@ class Metrics:
                 continue
             if decision.layer == "input_guard" and decision.reason in ("pii", "prompt_injection"):
                 self._found.add(1, decision.reason)
-            if decision.outcome == "block":
-                blocked = True
+            if decision.outcome == "block" and not blocked:
+                blocked = True  # one refusal, whatever else would have been one
                 self.blocked.add(1, decision.layer, decision.reason)
                 if decision.layer == "rate_limit":
                     self.rate_limited.add(1)
-            elif decision.outcome in ("flag", "mask"):
+            elif decision.outcome in ("flag", "mask", "block"):
                 self.flagged.add(1, decision.layer, decision.reason)
             elif decision.outcome == "error":
                 self.errors.add(1, decision.layer, decision.reason)

@@ -173,7 +173,11 @@ class _Walk:
         if part != "text" and name in _OPAQUE_IN and _BYTES.fullmatch(value):
             return value
         if part != "text" and name in _BYTES_IN:
-            if type(written) is str or _BYTES.fullmatch("".join(value.split())):
+            if (
+                _is_written(written)
+                or (written is not None and media == "file")
+                or _BYTES.fullmatch("".join(value.split()))
+            ):
                 return self._file(value, written, None if part == _OPAQUE_TYPE else media or "file")
             if media is not None:  # an address: what is there is for the provider to see
                 self.unread[media] = None
@@ -226,7 +230,7 @@ class _Walk:
             if charset is None and not _is_written(head.removeprefix("data:") if comma else written):
                 if kind is not None:
                     self.unread[kind] = None
-                return value
+                return value if _BYTES.fullmatch(encoded) or comma else self.visit(value)
             charset = _named(head) or charset or "utf-8"
             text = base64.b64decode(encoded, altchars, validate=True).decode(charset, "replace")
         except ValueError:
@@ -247,16 +251,16 @@ def _named(head: str) -> str | None:
 
 def _charset(data: bytes) -> str | None:
     """How these first bytes of a file are words; None if they seem to be none."""
+    charset = "utf-8"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    for charset, zeros in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
-        if zeros.count(0) * 4 > len(data) > 0:  # of half the bytes, more than half
-            return charset
+        charset = "utf-16"
+    elif 0 in data:  # of Latin letters, every second byte
+        charset = "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(data)  # the last letter may be cut
+        text = codecs.getincrementaldecoder(charset)().decode(data)  # the last letter may be cut
     except UnicodeDecodeError:
         return None
-    return None if _UNPRINTED.search(text) else "utf-8"
+    return None if _UNPRINTED.search(text) else charset
 
 
 def _glued(part: Any) -> Iterator[str]:

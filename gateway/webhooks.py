@@ -238,13 +238,13 @@ class WebhookMiddleware:
 
         record = RECORD.require(scope)
         read = 0
-        told: set[Layer] = set()
+        told = False
 
         def tell() -> None:
-            nonlocal read
+            nonlocal read, told
             for decision in record.decisions[read:]:
-                if decision.outcome == "block" and decision.layer in TOLD and decision.layer not in told:
-                    told.add(decision.layer)
+                if decision.outcome == "block" and decision.layer in TOLD and not told:
+                    told = True
                     principal = PRINCIPAL.get(scope)
                     self.webhooks.add(event_of(record, decision, None if principal is None else principal.tenant))
             read = len(record.decisions)

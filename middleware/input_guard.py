@@ -30,6 +30,11 @@ class Verdict(Protocol):
     def code(self) -> Code | None: ...
 
     @property
+    def reason(self) -> str | None:
+        """What a refusal is for; None without one."""
+        ...
+
+    @property
     def reasons(self) -> Sequence[str]: ...
 
     @property
@@ -94,7 +99,7 @@ class InputGuardMiddleware:
                 verdict = await asyncio.to_thread(guard.inspect, prompt.texts, prompt.unread)
             else:
                 verdict = guard.inspect(prompt.texts, prompt.unread)
-            outcome, code = verdict.outcome, verdict.code
+            outcome, code, deciding = verdict.outcome, verdict.code, verdict.reason
         except Exception as error:
             log.error("the input guard gave no verdict: %s", type(error).__name__)
             if record is not None:
@@ -107,10 +112,13 @@ class InputGuardMiddleware:
                 masked = prompt.with_texts(verdict.texts)
             except ValueError:
                 # Where a placeholder cannot stand, the value cannot pass either.
-                outcome, code = "block", "secret_detected" if "secret" in verdict.reasons else "pii_detected"
+                outcome, code, deciding = "block", "pii_detected", "pii"
+                if "secret" in verdict.reasons:
+                    code, deciding = "secret_detected", "secret"
         if record is not None:
             for reason in verdict.reasons or ("",):
-                record.decisions.append(Decision("input_guard", outcome, reason, tuple(verdict.rules)))
+                what = outcome if deciding in (None, reason) else "flag"
+                record.decisions.append(Decision("input_guard", what, reason, tuple(verdict.rules)))
         if code is not None:
             await screened(code, _UNREAD if verdict.reasons == ("unread",) else _MESSAGES[code])(scope, receive, send)
             return

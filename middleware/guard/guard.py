@@ -138,14 +138,15 @@ _CLEAN = Report()
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    `code` only with outcome "block". `reasons` are metric labels of all kinds that were found, in order of precedence;
-    `rules` their ids; `types` counts values by type over all texts. With outcome "mask", `texts` are to be sent in
-    place of the given ones, and `replacements` maps each placeholder to what it stands for; neither is ever to be
-    logged.
+    `code` only with outcome "block", and `reason`, what it is for. `reasons` are metric labels of all kinds that were
+    found, in order of precedence; `rules` their ids; `types` counts values by type over all texts. With outcome "mask",
+    `texts` are to be sent in place of the given ones, and `replacements` maps each placeholder to what it stands for;
+    neither is ever to be logged.
     """
 
     outcome: Outcome = "pass"
     code: Code | None = None
+    reason: Reason | None = None
     reasons: tuple[Reason, ...] = ()
     rules: tuple[str, ...] = ()
     types: Mapping[str, int] = field(default_factory=dict)
@@ -317,7 +318,7 @@ class Guard:
         disguised = {hit.rule.kind for report in reports for hit in report.disguised}
         for kind in found:
             if self._actions[kind] == "block" or kind in to_mask & disguised:
-                return verdict("block", code=_CODES[kind])
+                return verdict("block", code=_CODES[kind], reason=_REASONS[kind])
         if to_mask:
             placeholders = Placeholders.beside(texts)
             masked = tuple(

@@ -90,7 +90,7 @@ async def test_what_cannot_be_masked_is_refused(
     assert (summary["pii_detections"], summary["blocked_requests"]) == (1, 1)
     metrics = (await client.get("/metrics")).text.splitlines()
     assert 'gateway_blocked_total{layer="input_guard",reason="pii"} 1.0' in metrics
-    assert not any(line.startswith('gateway_flagged_total{layer="input_guard"') for line in metrics)
+    assert not any(line.startswith('gateway_flagged_total{layer="input_guard",reason="pii"') for line in metrics)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -257,3 +257,21 @@ async def test_with_keys_the_admin_is(gateway: Start) -> None:
             (await client.post(path, headers={"X-API-Key": key})).status_code for key in (CLIENT_KEY, ADMIN_KEY)
         ]
         assert statuses in ([403, 200], [403, 422]), path
+
+
+async def test_a_refusal_counts_once(gateway: Start, upstream: Any) -> None:
+    """Whatever else was found in it, under the reason of its code; what was only flagged is not called blocked."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, SQL_ACTION="flag")
+    text = f"' OR 1=1; DROP TABLE users; -- write to {ADDRESS} with sk-proj-{'aB3dE6gH9jK2' * 4}"
+    reply = await client.post("/query", json={"prompt": text})
+    assert (reply.status_code, reply.json()["detail"].partition(":")[0]) == (422, "secret_detected")
+    metrics = (await client.get("/metrics")).text.splitlines()
+    guard = [line for line in metrics if 'layer="input_guard"' in line]
+    assert guard == [
+        'gateway_blocked_total{layer="input_guard",reason="secret"} 1.0',
+        'gateway_flagged_total{layer="input_guard",reason="pii"} 1.0',
+        'gateway_flagged_total{layer="input_guard",reason="sql"} 1.0',
+    ]
+    summary = (await client.get("/metrics", headers={"Accept": "application/json"})).json()
+    assert (summary["pii_detections"], summary["blocked_requests"]) == (1, 1)
