@@ -13,7 +13,7 @@ from typing import Literal
 from providers.classifiers.base import Assessment, Classifier
 from providers.classifiers.local import INLINE_CHARS, LocalClassifier
 from providers.client import Client
-from providers.errors import ProviderError
+from providers.errors import MalformedReply, ProviderError, RejectedRequest
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,13 @@ CACHE_ENTRIES = 10_000
 FAILURES = 3
 """So many calls in a row without a verdict, and a classifier is left out for `PAUSE_S` seconds; then one call tries."""
 PAUSE_S = 10.0
+_OF_THE_TEXT = (MalformedReply, RejectedRequest)
+"""
+Failures that a text may cause: too long, or such that the model writes prose or does not finish. They count as nothing,
+or whoever sends such a text three times would turn the classifier off for everybody.
+"""
+
+Leave = Literal["call", "probe"]
 
 
 @dataclass(slots=True)
@@ -31,17 +38,22 @@ class _Breaker:
     failures: int = 0
     closed_again_at: float = 0.0
 
-    def asks(self, now: float) -> bool:
-        """May it be asked? After a pause one call may, and others wait for what comes of it."""
+    def asks(self, now: float) -> Leave | None:
+        """May it be asked? After a pause one call may, the probe, and others wait for what comes of it."""
         if self.failures < FAILURES:
-            return True
+            return "call"
         if now < self.closed_again_at:
-            return False
+            return None
         self.closed_again_at = now + PAUSE_S
-        return True
+        return "probe"
 
-    def told(self, now: float, *, verdict: bool) -> None:
-        self.failures = 0 if verdict else self.failures + 1
+    def told(self, leave: Leave, now: float, *, failed: bool | None) -> None:
+        """`failed` None: what came says nothing about the classifier, and a probe leaves its place to the next call."""
+        if failed is None:
+            if leave == "probe":
+                self.closed_again_at = now
+            return
+        self.failures = self.failures + 1 if failed else 0
         self.closed_again_at = now + PAUSE_S
 
 
@@ -91,17 +103,23 @@ class ClassifierChain:
             return known[1]
         for classifier in self._classifiers:
             breaker = self._breakers[classifier.name]
-            if not breaker.asks(self._clock()):
+            leave = breaker.asks(self._clock())
+            if leave is None:
                 continue
+            failed: bool | None = None  # also when the caller leaves
             try:
                 async with asyncio.timeout(self._timeout_s):
                     assessment = await self._ask(classifier, text)
+                failed = False
             except (ProviderError, TimeoutError) as error:
                 reason = error.reason if isinstance(error, ProviderError) else "timeout"
                 log.warning("safety classifier gave no verdict: classifier=%s reason=%s", classifier.name, reason)
-                breaker.told(self._clock(), verdict=False)
+                # The local one has no wire that could fail: what makes it late is a text of many megabytes.
+                if not isinstance(classifier, LocalClassifier) and not isinstance(error, _OF_THE_TEXT):
+                    failed = True
                 continue
-            breaker.told(self._clock(), verdict=True)
+            finally:
+                breaker.told(leave, self._clock(), failed=failed)
             if not isinstance(classifier, LocalClassifier):  # the floor's word must not outlast an outage above it
                 self._remember(digest, assessment)
             return assessment

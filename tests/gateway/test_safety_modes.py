@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from providers.classifiers import chain
 from tests.gateway.conftest import Start
 from tests.gateway.test_output_guard import SURFACES, asked
-from tests.upstream import Answer, Silence, SlowFirstByte, Status, Upstream, Verdict
+from tests.upstream import Answer, BadKey, Behaviour, Garbage, Reset, Silence, SlowFirstByte, Status, Upstream, Verdict
 
 ON = {"ENABLE_SAFETY": "true", "SAFETY_PROVIDERS": "openai"}
 
@@ -95,3 +96,77 @@ async def test_one_of_two_is_down(gateway: Start, upstream: Any) -> None:
     health = (await client.get("/health")).json()
     assert health["status"] == "healthy"
     assert health["details"]["safety"]["breakers"] == {"lakera": "open", "openai": "closed"}
+
+
+CUT_OFF = Status(200, {"candidates": [{"content": {"parts": [{"text": '{"sexual":0'}]}, "finishReason": "MAX_TOKENS"}]})
+OF_THE_TEXT: list[tuple[str, Behaviour]] = [
+    ("gemini", CUT_OFF),
+    ("gemini", Answer("It is harmless.")),
+    ("gemini", Garbage()),
+    *((name, Status(code)) for name in ("gemini", "lakera", "openai") for code in (400, 413, 422)),
+]
+
+
+@pytest.mark.parametrize(("name", "failure"), OF_THE_TEXT, ids=repr)
+async def test_odd_texts_do_not_turn_a_classifier_off(
+    gateway: Start, upstream: Any, name: str, failure: Behaviour
+) -> None:
+    """What a text may have caused is no verdict on it, and says nothing about the classifier: others are judged."""
+    up: Upstream = await upstream()
+    up.verdicts.push(*[failure] * (chain.FAILURES + 1))
+    client = await gateway({name: up}, **ON | {"SAFETY_PROVIDERS": name})
+    for number in range(chain.FAILURES + 1):
+        odd = await client.post("/check-toxicity", json={"text": f"Odd {number}"})
+        assert odd.json()["error"] == "no safety classifier gave a verdict"
+    plain = await client.post("/check-toxicity", json={"text": "How do I bake bread?"})
+    assert plain.json()["is_toxic"] is False
+    assert (await client.get("/health")).json()["details"]["safety"]["breakers"] == {name: "closed"}
+
+
+async def test_odd_texts_are_judged_by_the_next(gateway: Start, upstream: Any) -> None:
+    """One classifier's trouble with a text leads to the other, however often."""
+    gemini, lakera = await upstream(), await upstream()
+    gemini.default_verdict, lakera.default_verdict = CUT_OFF, Verdict(hate=1.0)
+    client = await gateway({"gemini": gemini, "lakera": lakera}, **ON | {"SAFETY_PROVIDERS": "gemini,lakera"})
+    for number in range(5):
+        assert (await client.post("/query", json={"prompt": f"Odd {number}"})).status_code == 422
+    assert (len(gemini.verdict_requests), len(lakera.verdict_requests)) == (5, 5)
+
+
+@pytest.mark.parametrize("failure", [Status(500), Status(429), BadKey(), Reset(), Silence()], ids=repr)
+async def test_odd_texts_between_failures(gateway: Start, upstream: Any, failure: Behaviour) -> None:
+    """They count neither for nor against: three of the classifier's own failures in a row open its breaker."""
+    up: Upstream = await upstream()
+    for _ in range(chain.FAILURES):
+        up.verdicts.push(CUT_OFF, failure)
+    client = await gateway({"gemini": up}, SAFETY_TIMEOUT_MS="200", **ON | {"SAFETY_PROVIDERS": "gemini"})
+    for number in range(2 * chain.FAILURES + 2):
+        assert (await client.post("/query", json={"prompt": f"Hello {number}"})).status_code == 503
+    assert len(up.verdict_requests) == 2 * chain.FAILURES
+    assert (await client.get("/health")).json()["details"]["safety"]["breakers"] == {"gemini": "open"}
+    up.release()
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["odd", "left"])
+async def test_a_probe_that_says_nothing(
+    gateway: Start, upstream: Any, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """An odd text that tries a classifier after its pause, or a caller who leaves, does not prolong the pause."""
+    monkeypatch.setattr(chain, "PAUSE_S", 0.5)
+    up: Upstream = await upstream()
+    up.verdicts.push(*[Status(500)] * chain.FAILURES, Silence() if leaves else CUT_OFF)
+    client = await gateway({"gemini": up}, SAFETY_MODE="parallel", **ON | {"SAFETY_PROVIDERS": "gemini"})
+    for number in range(chain.FAILURES):
+        await client.post("/query", json={"prompt": f"Hello {number}"})
+    await asyncio.sleep(0.55)
+    monkeypatch.setattr(chain, "PAUSE_S", 60.0)
+    up.default = SlowFirstByte(5)
+    if leaves:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post("/query", json={"prompt": "Odd"}, timeout=0.3)
+        await up.wait_for_disconnect()
+    else:
+        assert (await client.post("/query", json={"prompt": "Odd"})).status_code == 503
+    up.default = Answer("Fine.")
+    assert (await client.post("/query", json={"prompt": "Hello again"})).status_code == 200
+    up.release()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from providers.classifiers.base import CATEGORIES
-from providers.classifiers.chain import ClassifierChain
+from providers.classifiers.chain import FAILURES, ClassifierChain
 from providers.classifiers.local import BUCKETS, DOUBT, HEADS, INLINE_CHARS, MODEL, LocalClassifier, windows, words
 from providers.classifiers.train_local import Example, Model, save, train
 from providers.client import HttpClient
@@ -163,3 +163,12 @@ async def test_short_texts_cost_no_thread() -> None:
     asyncio.get_running_loop().call_soon(turned.set_result, None)
     assert (await verdict) is not None
     assert not turned.done()
+
+
+async def test_long_texts_do_not_turn_it_off() -> None:
+    """A text that takes longer than it has gets no verdict; the next one does, however many came before."""
+    chain = ClassifierChain(HttpClient(connect_timeout_s=1), [LOCAL], timeout_s=0.001)
+    for number in range(FAILURES + 1):
+        assert await chain.classify([" ".join(f"word{number}{i}" for i in range(20_000))]) is None
+    assert chain.states == {"local": "closed"}
+    assert await chain.classify(["How do I bake bread?"]) is not None
