@@ -5,6 +5,7 @@ A reply is whatever some server sent. Each reader takes any value and answers wi
 the value is something else, so that adapters need no check per field and cannot fail on a strange one.
 """
 
+import json
 import unicodedata
 from decimal import Decimal, InvalidOperation
 
@@ -23,6 +24,23 @@ def parse(data: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+def parse_unique(data: bytes) -> dict[str, object]:
+    """The object in `data` if no name comes twice in one: readers differ about which counts. Else `ValueError`."""
+    value = parse(data)
+    try:
+        json.loads(data, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
 
 
 def is_deep(value: object, levels: int = 64) -> bool:

@@ -1,10 +1,12 @@
 """What the chain of classifiers and the classifiers say to each other."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from providers.base import HttpReply, HttpRequest
+from providers.errors import MalformedReply
 
 Category = Literal[
     "HARM_CATEGORY_SEXUALLY_EXPLICIT",
@@ -47,3 +49,10 @@ class Classifier(Protocol):
 
 def all_scores(found: Mapping[Category, float]) -> dict[str, float]:
     return {category: found.get(category, 0.0) for category in CATEGORIES}
+
+
+def score(value: object) -> float:
+    """A number from 0 to 1. Raises `MalformedReply` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+        raise MalformedReply("the classifier's verdict holds a score that is no number from 0 to 1")
+    return float(value)

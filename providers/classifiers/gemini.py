@@ -5,15 +5,13 @@ Source: Gemini API reference (generateContent, structured output with `responseS
 read so that nothing but a whole, well-formed verdict counts as one: the text judged may try to shape it.
 """
 
-import math
-
 import orjson
 from pydantic import SecretStr
 
 from providers.base import HttpReply, HttpRequest
-from providers.classifiers.base import CATEGORIES, Assessment, Category, all_scores
+from providers.classifiers.base import CATEGORIES, Assessment, Category, all_scores, score
 from providers.errors import MalformedReply
-from providers.fields import first, mapping, parse, sequence, string
+from providers.fields import first, mapping, parse, parse_unique, sequence, string
 from providers.gemini import model_url
 from providers.gemini_reply import WITHHELD, failure, said
 from providers.gemini_request import thinking_config
@@ -110,11 +108,11 @@ class GeminiClassifier:
         if candidate.get("finishReason") != "STOP":
             raise MalformedReply("the classifier did not finish its verdict")
         try:
-            verdict = parse(said(candidate).text.encode())
+            verdict = parse_unique(said(candidate).text.encode())
         except ValueError as error:
-            raise MalformedReply("the classifier's verdict is not JSON") from error
+            raise MalformedReply("the classifier's verdict is not JSON, or says something twice") from error
         return Assessment(
-            all_scores({category: _score(verdict, name) for name, category in _FIELDS.items()}), self.name
+            all_scores({category: score(verdict.get(name)) for name, category in _FIELDS.items()}), self.name
         )
 
     def _blocked(self, part: dict[str, object]) -> Assessment:
@@ -129,10 +127,3 @@ class GeminiClassifier:
         }
         scores = dict.fromkeys(rated or {_FIELDS["dangerous"]}, 1.0)
         return Assessment(all_scores(scores), self.name, flagged=True)
-
-
-def _score(verdict: dict[str, object], name: str) -> float:
-    value = verdict.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
-        raise MalformedReply("the classifier's verdict has no score from 0 to 1 for each category")
-    return float(value)

@@ -15,7 +15,7 @@ from providers import statuses
 from providers.base import HttpReply, HttpRequest
 from providers.classifiers.base import Assessment, Category, all_scores
 from providers.errors import MalformedReply
-from providers.fields import mapping, parse, sequence, string
+from providers.fields import mapping, parse_unique, sequence, string
 from providers.retry_after import retry_after_s
 
 BASE_URL = "https://api.lakera.ai"
@@ -55,9 +55,9 @@ class LakeraClassifier:
         if reply.status != 200:
             raise statuses.error_for(reply.status, retry_after_s=retry_after_s(reply.headers))
         try:
-            body = parse(reply.body)
+            body = parse_unique(reply.body)
         except ValueError as error:
-            raise MalformedReply("the classifier's answer is not JSON") from error
+            raise MalformedReply("the classifier's answer is not JSON, or says something twice") from error
         flagged = body.get("flagged")
         if not isinstance(flagged, bool):
             raise MalformedReply("the classifier's answer holds no verdict")

@@ -4,15 +4,13 @@ OpenAI's moderation endpoint as a classifier.
 Source: OpenAI's OpenAPI document, `POST /moderations` (`CreateModerationResponse`, thirteen categories).
 """
 
-import math
-
 import orjson
 from pydantic import SecretStr
 
 from providers.base import HttpReply, HttpRequest
-from providers.classifiers.base import Assessment, Category, all_scores
+from providers.classifiers.base import Assessment, Category, all_scores, score
 from providers.errors import MalformedReply
-from providers.fields import first, mapping, parse
+from providers.fields import first, mapping, parse_unique
 from providers.openai_compatible import OpenAICompatible
 
 BASE_URL = "https://api.openai.com/v1"
@@ -52,19 +50,20 @@ class OpenAIModeration:
         if reply.status != 200:
             raise self._wire.decode_error(reply)
         try:
-            result = first(parse(reply.body).get("results"))
+            result = first(parse_unique(reply.body).get("results"))
         except ValueError as error:
-            raise MalformedReply("the classifier's answer is not JSON") from error
+            raise MalformedReply("the classifier's answer is not JSON, or says something twice") from error
         flagged, given = result.get("flagged"), mapping(result.get("category_scores"))
         if not isinstance(flagged, bool) or not given:
             raise MalformedReply("the classifier's answer holds no verdict")
         scores: dict[Category, float] = {}
         for name, value in given.items():
-            if value is None:  # `illicit` is null for models that do not judge it
+            family = name.partition("/")[0]
+            if value is None and family == "illicit":  # null for models that do not judge it
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise MalformedReply("the classifier's verdict holds a score that is no number")
             # A family not known here has no better place; it must not be lost.
-            category = _FAMILIES.get(name.partition("/")[0], "HARM_CATEGORY_DANGEROUS_CONTENT")
-            scores[category] = max(scores.get(category, 0.0), min(max(float(value), 0.0), 1.0))
+            category = _FAMILIES.get(family, "HARM_CATEGORY_DANGEROUS_CONTENT")
+            scores[category] = max(scores.get(category, 0.0), score(value))
+        if not scores:
+            raise MalformedReply("the classifier's answer holds no verdict")
         return Assessment(all_scores(scores), self.name, flagged=flagged)

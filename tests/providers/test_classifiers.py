@@ -119,6 +119,8 @@ def test_gemini_block_is_unsafe(body: object, categories: list[str]) -> None:
     assert GEMINI.decode(reply(body)) == Assessment(expected, "gemini", flagged=True)
 
 
+DEEP = "[" * 1000 + "]" * 1000
+"""What one parser reads is too much for another."""
 ALL = {"sexual": 0, "hate": 0, "harassment": 0, "dangerous": 0, "civic": 0}
 
 
@@ -139,6 +141,11 @@ ALL = {"sexual": 0, "hate": 0, "harassment": 0, "dangerous": 0, "civic": 0}
         (verdict({"sexual": 0}), MalformedReply),
         *((verdict({**ALL, "hate": value}), MalformedReply) for value in (-0.1, 1.1, 1e308, True, None, "0", [0])),
         (verdict('{"sexual":0,"hate":NaN,"harassment":0,"dangerous":0,"civic":0}'), MalformedReply),
+        # Whichever of two counts, the other was said as well.
+        (verdict('{"sexual":1,"sexual":0,"hate":0,"harassment":0,"dangerous":0,"civic":0}'), MalformedReply),
+        (verdict('{"sexual":0,"hate":0,"harassment":0,"dangerous":1,"civic":0,"\\u0064angerous":0}'), MalformedReply),
+        (verdict('{"sexual":0,"hate":0,"harassment":0,"dangerous":0,"civic":0,"x":{"a":1,"a":0}}'), MalformedReply),
+        (verdict('{"sexual":0,"hate":0,"harassment":0,"dangerous":0,"civic":0,"x":' + DEEP + "}"), MalformedReply),
         ({"error": {"code": 503, "message": "m"}}, Unavailable),
     ],
 )
@@ -236,11 +243,11 @@ def moderated(flagged: object = False, **given: object) -> dict[str, Any]:
         (moderated(illicit=0.3, illicit__violent=0.4), {DANGEROUS: 0.4}),
         (moderated(harassment__threatening=0.7, sexual=0), {HARASSMENT: 0.7}),
         (moderated(True, novel=0.9), {DANGEROUS: 0.9}),
-        (moderated(sexual=1.0000001, hate=-1e-9), {SEXUAL: 1.0}),
+        (moderated(sexual=1, hate=0), {SEXUAL: 1.0}),
     ],
 )
 def test_moderation_verdict(body: dict[str, Any], expected: dict[str, float]) -> None:
-    """The highest of each family; rounding beyond the range is cut."""
+    """The highest of each family."""
     flagged = body["results"][0]["flagged"]
     assert MODERATION.decode(reply(body)) == Assessment(scores(**expected), "openai", flagged=flagged)
 
@@ -248,7 +255,15 @@ def test_moderation_verdict(body: dict[str, Any], expected: dict[str, float]) ->
 # All of them
 
 
-NO_GUARD_VERDICT: list[object] = [b"", b"[]", {}, {"flagged": None}, {"flagged": "false"}, {"flagged": 0}]
+NO_GUARD_VERDICT: list[object] = [
+    b"",
+    b"[]",
+    {},
+    {"flagged": None},
+    {"flagged": "false"},
+    {"flagged": 0},
+    b'{"flagged":true,"flagged":false}',
+]
 NO_MODERATION_VERDICT: list[object] = [
     b"",
     b"[]",
@@ -259,6 +274,17 @@ NO_MODERATION_VERDICT: list[object] = [
     moderated(None, hate=0.1),
     moderated(hate="0.1"),
     moderated(hate=True),
+    moderated(hate=None),
+    moderated(hate=None, violence=0.1),
+    moderated(illicit=None),
+    moderated(hate=-0.1),
+    moderated(hate=-1e-9),
+    moderated(hate=1.0000001),
+    moderated(True, hate=1e308),
+    b'{"results":[{"flagged":true,"flagged":false,"category_scores":{"hate":0.1}}]}',
+    b'{"results":[{"flagged":false,"category_scores":{"hate":0.9,"hate":0.1}}]}',
+    b'{"results":[{"flagged":false,"category_scores":{"hate":NaN}}]}',
+    b'{"results":[{"flagged":false,"category_scores":{"hate":1e999}}]}',
 ]
 
 
