@@ -12,6 +12,7 @@ import uvicorn
 from gateway.keys_cli import add_key_commands
 from gateway.live import LiveConfig
 from gateway.redis import connect, wait_until_reachable
+from gateway.safety import configured, safety_note
 from gateway.settings import Settings, SettingsError, load_settings, with_env_file
 from gateway.startup import ensure_client_key, exit_on_problems
 
@@ -93,7 +94,11 @@ def _set_variables(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     _set_variables(options)
     with exit_on_problems():
-        _checked()
+        settings = _checked()
+        classifiers = configured(settings, with_env_file(os.environ))
+    note = safety_note(settings, [classifier.name for classifier in classifiers])
+    if note is not None:
+        sys.stderr.write(f"warning: {note}\n")
     sys.stdout.write("configuration is valid\n")
 
 

@@ -1,6 +1,7 @@
 """The classifiers a configuration names."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 
 from gateway.settings import Settings, SettingsError
 from providers.classifiers.base import Classifier
@@ -11,6 +12,8 @@ from providers.classifiers.local import LocalClassifier
 from providers.classifiers.openai_moderation import OpenAIModeration
 from providers.client import Client
 from providers.registry import ConfigProblem, service_from_environment
+
+log = logging.getLogger(__name__)
 
 
 def local_classifier(settings: Settings) -> LocalClassifier | None:
@@ -24,19 +27,41 @@ def local_chain(settings: Settings, client: Client) -> ClassifierChain:
 
 
 def safety_chain(settings: Settings, environment: Mapping[str, str], client: Client) -> ClassifierChain | None:
-    """
-    The classifiers of `SAFETY_PROVIDERS` that have keys or need none, in order; None when there is none or safety
-    is off.
-
-    They use the keys and addresses of the providers of the same name, whether or not those answer prompts too.
-    """
-    if not settings.enable_safety:
-        return None
-    configured = [_classifier(name, settings, environment) for name in settings.safety_providers]
-    classifiers = [classifier for classifier in configured if classifier is not None]
+    """The `configured` classifiers; None when there is none. A note about them is logged as well."""
+    classifiers = configured(settings, environment)
+    note = safety_note(settings, [classifier.name for classifier in classifiers])
+    if note is not None:
+        log.warning("safety: %s", note)
     if not classifiers:
         return None
     return ClassifierChain(client, classifiers, timeout_s=settings.safety_timeout_ms / 1000)
+
+
+def configured(settings: Settings, environment: Mapping[str, str]) -> Sequence[Classifier | LocalClassifier]:
+    """
+    The classifiers of `SAFETY_PROVIDERS` that have keys or need none, in order; none when safety is off.
+
+    They use the keys and addresses of the providers of the same name, whether or not those answer prompts too. Where
+    none has a key and no text may pass unjudged, the local one judges. Raises `SettingsError`.
+    """
+    if not settings.enable_safety:
+        return ()
+    named = [_classifier(name, settings, environment) for name in settings.safety_providers]
+    classifiers = [classifier for classifier in named if classifier is not None]
+    if not classifiers and settings.safety_fail_mode == "closed":
+        return (LocalClassifier(),)
+    return classifiers
+
+
+def safety_note(settings: Settings, names: Sequence[str]) -> str | None:
+    """What an operator should know of the `configured` classifiers, None if they are such as were wanted."""
+    if not settings.enable_safety:
+        return None
+    if not names:
+        return "no classifier is configured: texts pass unjudged"
+    if not set(names) <= set(settings.safety_providers):
+        return "no classifier of SAFETY_PROVIDERS has a key: the local one judges"
+    return None
 
 
 def _classifier(name: str, settings: Settings, environment: Mapping[str, str]) -> Classifier | LocalClassifier | None:
@@ -63,6 +88,5 @@ def safety_facts(settings: Settings, chain: ClassifierChain | None) -> dict[str,
     if chain is not None:
         modes = {"mode": settings.safety_mode, "fail_mode": settings.safety_fail_mode}
         facts |= {**modes, "breakers": dict(chain.states)}
-    elif settings.enable_safety:
-        facts["note"] = "no classifier is configured: texts pass unjudged"
-    return facts
+    note = safety_note(settings, chain.names if chain else ())
+    return facts if note is None else facts | {"note": note}

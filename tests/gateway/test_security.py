@@ -13,6 +13,7 @@ from tests.upstream import Answer, Blocked, Silence, SlowFirstByte, Status, Verd
 ASK = {"prompt": "Tell me about lighthouses."}
 ADMIN_KEY = "admin-key-of-the-tests-0123456789"
 UNSAFE = {"detail": "content_policy_violation: the text was judged unsafe: HARM_CATEGORY_DANGEROUS_CONTENT"}
+ABUSIVE = {"detail": "content_policy_violation: the text was judged unsafe: HARM_CATEGORY_HATE_SPEECH"}
 
 
 async def test_every_configured_key_opens(gateway: Start) -> None:
@@ -192,10 +193,7 @@ async def test_the_local_classifier_is_the_floor(gateway: Start, upstream: Any) 
     client = await gateway({"gemini": gemini}, ENABLE_SAFETY="true")
     abuse = {"prompt": "you are a stupid worthless idiot bitch"}
     reply = await client.post("/query", json=abuse)
-    assert (reply.status_code, reply.json()) == (
-        422,
-        {"detail": "content_policy_violation: the text was judged unsafe: HARM_CATEGORY_HATE_SPEECH"},
-    )
+    assert (reply.status_code, reply.json()) == (422, ABUSIVE)
     assert (await client.post("/query", json=ASK)).status_code == 200
     gemini.default_verdict = Verdict()
     assert (await client.post("/query", json=abuse)).status_code == 200
@@ -211,10 +209,41 @@ async def test_safety_without_any_key(gateway: Start) -> None:
     assert (await client.post("/query", json={"prompt": long + abuse})).status_code == 422
 
 
-async def test_safety_without_a_classifier(gateway: Start) -> None:
-    """With no classifier's key, and the local one left out, the text passes, and health says that nobody judges."""
-    client = await gateway(ENABLE_SAFETY="true", SAFETY_PROVIDERS="gemini,lakera,openai")
+@pytest.mark.parametrize("providers", ["lakera", "gemini,lakera,openai"])
+async def test_the_local_classifier_stands_in(gateway: Start, providers: str) -> None:
+    """Where no classifier named has a key and no text may pass unjudged, it judges, and health says so."""
+    client = await gateway(ENABLE_SAFETY="true", SAFETY_PROVIDERS=providers)
     assert (await client.post("/query", json=ASK)).status_code == 200
+    reply = await client.post("/query", json={"prompt": "you are a stupid worthless idiot bitch"})
+    assert (reply.status_code, reply.json()) == (422, ABUSIVE)
+    health = (await client.get("/health")).json()
+    assert health["status"] == "healthy"
+    assert health["details"]["safety"] == {
+        "enabled": True,
+        "classifiers": ["local"],
+        "mode": "before",
+        "fail_mode": "closed",
+        "breakers": {"local": "closed"},
+        "note": "no classifier of SAFETY_PROVIDERS has a key: the local one judges",
+    }
+
+
+async def test_no_stand_in_is_needed(gateway: Start, upstream: Any) -> None:
+    """One that has a key is enough; when it fails, closed is closed."""
+    lakera = await upstream()
+    lakera.default_verdict = Status(500)
+    client = await gateway({"lakera": lakera}, ENABLE_SAFETY="true", SAFETY_PROVIDERS="gemini,lakera")
+    assert (await client.post("/query", json=ASK)).status_code == 503
+    safety = (await client.get("/health")).json()["details"]["safety"]
+    assert (safety["classifiers"], "note" in safety) == (["lakera"], False)
+
+
+async def test_safety_without_a_classifier(gateway: Start) -> None:
+    """With no classifier's key, and open, the text passes, and health says that nobody judges."""
+    client = await gateway(ENABLE_SAFETY="true", SAFETY_PROVIDERS="gemini,lakera,openai", SAFETY_FAIL_MODE="open")
+    assert (await client.post("/query", json=ASK)).status_code == 200
+    abuse = {"prompt": "you are a stupid worthless idiot bitch"}
+    assert (await client.post("/query", json=abuse)).status_code == 200
     safety = (await client.get("/health")).json()["details"]["safety"]
     assert safety == {"enabled": True, "classifiers": [], "note": "no classifier is configured: texts pass unjudged"}
 

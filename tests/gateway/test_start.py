@@ -82,6 +82,25 @@ async def test_check_accepts_a_good_configuration() -> None:
     assert (finished.code, finished.stdout, finished.stderr) == (0, "configuration is valid\n", "")
 
 
+STAND_IN = "no classifier of SAFETY_PROVIDERS has a key: the local one judges"
+NOBODY = "no classifier is configured: texts pass unjudged"
+
+
+@pytest.mark.parametrize(("mode", "note"), [("closed", STAND_IN), ("open", NOBODY)])
+async def test_classifiers_without_keys(mode: str, note: str) -> None:
+    """A line of `check`, which is content all the same, and one in the log of a start."""
+    variables = {"ROUTER_SERVICES": SERVICES, "SERVICE_API_KEY": CLIENT_KEY}
+    variables |= {"SAFETY_PROVIDERS": "lakera", "SAFETY_FAIL_MODE": mode}
+    finished = await run_gateway("check", variables=variables)
+    assert (finished.code, finished.stdout) == (0, "configuration is valid\n")
+    assert finished.stderr == f"warning: {note}\n"
+    async with Replica(variables) as replica:
+        [line] = [line for line in replica.stderr.splitlines() if note in line]
+        assert '"WARNING"' in line.upper()
+    off = await run_gateway("check", variables={**variables, "ENABLE_SAFETY": "false"})
+    assert (off.code, off.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["check", "--help"], ["bench", "--help"]])
 async def test_help(arguments: list[str]) -> None:
     """Help everywhere."""
