@@ -110,7 +110,6 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
     all_keys = InOrder(keys, stored_keys)  # the environment's first: they need no Redis
     policies = LivePolicies(live)
     http = HttpClient(connect_timeout_s=settings.connect_timeout)
-    classifier = safety_chain(settings, environment, http)
     terms = BreakerSettings(
         failure_rate=settings.breaker_failure_rate,
         window_s=settings.breaker_window_s,
@@ -153,6 +152,7 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
         heartbeat = Heartbeat(redis, prefix=settings.redis_prefix, replay=replay)
     tallies = Tallies(redis, prefix=settings.redis_prefix)
     metrics = Metrics(live, breakers, tallies, replicas=replicas, uncounted=(*STATUS_ROUTES, *ROUTES))
+    classifier = safety_chain(settings, environment, http, metrics.verdicts)
     router_tally, auth_tally = tallies.tally("router-stats"), tallies.tally("auth-stats")
     observers = (metrics, RouterStats(router_tally, latencies), AuthStats(auth_tally))
     store = Store(redis, embedded=settings.redis_url is None)
@@ -175,7 +175,7 @@ def create_app(environment: Mapping[str, str], *, reread: Callable[[], Mapping[s
                 models=ModelList(live, client),
                 policies=policies,
                 classifier=classifier,
-                local_classifier=local_chain(settings, http),
+                local_classifier=local_chain(settings, http, metrics.verdicts),
                 metrics=metrics,
                 health=Health(
                     live=live,

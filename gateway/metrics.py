@@ -57,6 +57,9 @@ class Metrics:
         self.errors = FleetCounter(
             tally, "layer_errors", "Security layers that could not give a verdict.", "layer", "reason"
         )
+        self.verdicts = FleetCounter(
+            tally, "safety_verdicts", "What safety classifiers said, by TOXICITY_THRESHOLD.", "classifier", "outcome"
+        )
         self.skipped_events = FleetCounter(
             tally, "stream_events_skipped", "Events of provider streams that were unreadable."
         )
@@ -77,7 +80,8 @@ class Metrics:
         self.cache = FleetCounter(tally, "cache", "Requests for an answer by what the cache had.", "result")
         self._families = (
             *(self.requests, self.duration, self.overhead, self.blocked, self.flagged, self.errors),
-            *(self.skipped_events, self.rate_limited, self.attempts, self.provider_latency, self.first_token),
+            *(self.verdicts, self.skipped_events, self.rate_limited),
+            *(self.attempts, self.provider_latency, self.first_token),
             *(self.tokens, self.cost, self.cache),
         )
         # For the summary alone.

@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
+from gateway.series import FleetCounter
 from gateway.settings import Settings, SettingsError
-from providers.classifiers.base import Classifier
+from middleware.safety import unsafe_categories
+from providers.classifiers.base import Assessment, Classifier
 from providers.classifiers.chain import ClassifierChain
 from providers.classifiers.gemini import GeminiClassifier
 from providers.classifiers.lakera import BASE_URL, LakeraClassifier
@@ -21,20 +24,34 @@ def local_classifier(settings: Settings) -> LocalClassifier | None:
     return LocalClassifier() if settings.enable_safety and "local" in settings.safety_providers else None
 
 
-def local_chain(settings: Settings, client: Client) -> ClassifierChain:
+def local_chain(settings: Settings, client: Client, verdicts: FleetCounter) -> ClassifierChain:
     """The classifier inside the gateway alone: for callers who may not spend what the others cost."""
-    return ClassifierChain(client, [LocalClassifier()], timeout_s=settings.safety_timeout_ms / 1000)
+    return _chain([LocalClassifier()], settings, client, verdicts)
 
 
-def safety_chain(settings: Settings, environment: Mapping[str, str], client: Client) -> ClassifierChain | None:
+def safety_chain(
+    settings: Settings, environment: Mapping[str, str], client: Client, verdicts: FleetCounter
+) -> ClassifierChain | None:
     """The `configured` classifiers; None when there is none. A note about them is logged as well."""
     classifiers = configured(settings, environment)
     note = safety_note(settings, [classifier.name for classifier in classifiers])
     if note is not None:
         log.warning("safety: %s", note)
-    if not classifiers:
-        return None
-    return ClassifierChain(client, classifiers, timeout_s=settings.safety_timeout_ms / 1000)
+    return _chain(classifiers, settings, client, verdicts) if classifiers else None
+
+
+def _chain(
+    classifiers: Sequence[Classifier | LocalClassifier], settings: Settings, client: Client, verdicts: FleetCounter
+) -> ClassifierChain:
+    """Each verdict is counted as `TOXICITY_THRESHOLD` has it: a policy's own belongs to the request, not to it."""
+
+    def count(name: str, outcome: Assessment | Literal["failed", "skipped"]) -> None:
+        if isinstance(outcome, Assessment):
+            verdicts.add(1, name, "unsafe" if unsafe_categories(outcome, settings.toxicity_threshold) else "safe")
+        else:
+            verdicts.add(1, name, outcome)
+
+    return ClassifierChain(client, classifiers, timeout_s=settings.safety_timeout_ms / 1000, observe=count)
 
 
 def configured(settings: Settings, environment: Mapping[str, str]) -> Sequence[Classifier | LocalClassifier]:

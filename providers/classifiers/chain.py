@@ -29,6 +29,8 @@ or whoever sends such a text three times would turn the classifier off for every
 """
 
 Leave = Literal["call", "probe"]
+Observe = Callable[[str, Assessment | Literal["failed", "skipped"]], None]
+"""Is told, by a classifier's name, of its verdict, or that it gave none, or was not asked as its breaker is open."""
 
 
 @dataclass(slots=True)
@@ -60,7 +62,8 @@ class _Breaker:
 class ClassifierChain:
     """
     `timeout_s` bounds each classifier. Verdicts are kept in this process for `CACHE_S` seconds under a digest keyed
-    with a secret of the process, so that neither texts nor guessable hashes of them are held.
+    with a secret of the process, so that neither texts nor guessable hashes of them are held. `observe` is not told of
+    one that is remembered: nobody gave it then.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class ClassifierChain:
         *,
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
+        observe: Observe = lambda name, outcome: None,
     ) -> None:
         if not classifiers:
             raise ValueError("at least one classifier is needed")
@@ -77,6 +81,7 @@ class ClassifierChain:
         self._classifiers = tuple(classifiers)
         self._timeout_s = timeout_s
         self._clock = clock
+        self._observe = observe
         self._digest_key = secrets.token_bytes(32)
         self._breakers = {classifier.name: _Breaker() for classifier in self._classifiers}
         self._verdicts: OrderedDict[bytes, tuple[float, Assessment]] = OrderedDict()
@@ -105,6 +110,7 @@ class ClassifierChain:
             breaker = self._breakers[classifier.name]
             leave = breaker.asks(self._clock())
             if leave is None:
+                self._observe(classifier.name, "skipped")
                 continue
             failed: bool | None = None  # also when the caller leaves
             try:
@@ -114,12 +120,14 @@ class ClassifierChain:
             except (ProviderError, TimeoutError) as error:
                 reason = error.reason if isinstance(error, ProviderError) else "timeout"
                 log.warning("safety classifier gave no verdict: classifier=%s reason=%s", classifier.name, reason)
+                self._observe(classifier.name, "failed")
                 # The local one has no wire that could fail: what makes it late is a text of many megabytes.
                 if not isinstance(classifier, LocalClassifier) and not isinstance(error, _OF_THE_TEXT):
                     failed = True
                 continue
             finally:
                 breaker.told(leave, self._clock(), failed=failed)
+            self._observe(classifier.name, assessment)
             if not isinstance(classifier, LocalClassifier):  # the floor's word must not outlast an outage above it
                 self._remember(digest, assessment)
             return assessment

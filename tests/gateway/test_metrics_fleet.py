@@ -38,6 +38,7 @@ FAMILIES = {
     "gateway_blocked": "counter",
     "gateway_flagged": "counter",
     "gateway_layer_errors": "counter",
+    "gateway_safety_verdicts": "counter",
     "gateway_stream_events_skipped": "counter",
     "gateway_rate_limited": "counter",
     "gateway_provider_attempts": "counter",

@@ -1,6 +1,7 @@
 """Classifiers beside the upstream call, and what is done and seen when all of them are down."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -170,3 +171,36 @@ async def test_a_probe_that_says_nothing(
     up.default = Answer("Fine.")
     assert (await client.post("/query", json={"prompt": "Hello again"})).status_code == 200
     up.release()
+
+
+async def verdicts(client: httpx.AsyncClient) -> dict[tuple[str, str], int]:
+    """What `/metrics` says of the classifiers, by name and outcome."""
+    text = (await client.get("/metrics")).text
+    found = re.findall(r'^gateway_safety_verdicts_total\{classifier="(.+)",outcome="(.+)"\} (\d+)', text, re.MULTILINE)
+    return {(name, outcome): int(count) for name, outcome, count in found}
+
+
+@pytest.mark.parametrize("mode", ["before", "parallel"])
+async def test_who_judged(gateway: Start, upstream: Any, mode: str) -> None:
+    """Every classifier that was asked or passed over is counted, under what came of it; a remembered verdict is not."""
+    gemini, openai = await upstream(), await upstream()
+    gemini.verdicts.push(Status(500), CUT_OFF, *[Status(500)] * (chain.FAILURES - 1))
+    openai.verdicts.push(Verdict(), Verdict(hate=0.9), Verdict(hate=0.4, flagged=True), Status(500))
+    named = ON | {"SAFETY_PROVIDERS": "gemini,openai,local"}
+    client = await gateway({"gemini": gemini, "openai": openai}, SAFETY_MODE=mode, **named)
+    assert await verdicts(client) == {}
+    prompts = ["one", "two", "three", "you are a stupid worthless idiot bitch", "five", "five"]
+    statuses = [(await client.post("/query", json={"prompt": prompt})).status_code for prompt in prompts]
+    assert statuses == [200, 422, 422, 422, 200, 200]
+    expected = {
+        ("gemini", "failed"): 4,
+        ("gemini", "skipped"): 1,
+        ("openai", "safe"): 2,
+        ("openai", "unsafe"): 2,
+        ("openai", "failed"): 1,
+        ("local", "unsafe"): 1,
+    }
+    assert await verdicts(client) == expected
+    client.headers.pop("x-api-key")
+    await client.post("/check-toxicity", json={"text": "How do I bake bread?"})
+    assert await verdicts(client) == expected | {("local", "safe"): 1}
