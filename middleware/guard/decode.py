@@ -276,9 +276,11 @@ def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
     joined = _joined(text, seen)
     if joined != text:
         yield "spaced", joined
-    if "cut" in seen and len(_CUT.findall(joined)) >= max(_FEW, min(len(joined) // 50, 10)):
-        joined = _CUT.sub("", joined)
-        yield "cut", joined
+    if "cut" in seen and (cuts := len(_CUT.findall(joined))) >= max(_FEW, min(len(joined) // 50, 10)):
+        whole = _CUT.sub("", joined)
+        if cuts >= len(joined) // 25 or _looks_like(_KNOWN, _words(whole) - _words(joined)):
+            joined = whole
+            yield "cut", joined
     if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, min(len(joined) // 100, 5)):
         plain = _LEET_WORD.sub(_unleet, joined)
         if _looks_like(_KNOWN, _words(plain) - _words(joined)):
