@@ -189,7 +189,7 @@ class ChatEndpoint:
             return
         exchange = Exchange(asked, prompt, record, targets)
         masked = MASKED.get(scope)
-        restoring = Restoring(masked) if masked else None
+        restoring = Restoring(masked, json=asked.request.output is not None) if masked else None
         check = self.policies.output(scope).check(asked.request, record, masked, thoughts=self.surface.shows_thoughts)
         try:
             await (self._stream if asked.stream else self._whole)(exchange, check, restoring, scope, receive, send)

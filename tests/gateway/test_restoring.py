@@ -17,7 +17,7 @@ from providers.chat import Choice, Chunk, Completion, Thinking, ToolCall, ToolCa
 from providers.openai_compatible import OpenAICompatible
 from tests import upstream as fake
 from tests.gateway.conftest import Start, events
-from tests.upstream import SplitBytes, ToolCalls, Upstream
+from tests.upstream import RawStream, SplitBytes, ToolCalls, Upstream
 
 Json = dict[str, Any]
 
@@ -135,9 +135,37 @@ def test_custom_calls_are_no_json(text: str, places: list[int]) -> None:
     assert whole.completion.tool_calls == (replace(call, arguments=restored(text)),)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["text", "thought", "call"]), TEXTS, CUTS), max_size=6))
+PLACES = ("text", "thought", "call 0", "call 1")
+
+
+@given(st.lists(TEXTS, min_size=4, max_size=4), st.lists(st.sampled_from(PLACES), max_size=99))
+def test_parts_in_turns(texts: list[str], turns: list[str]) -> None:
+    """However the pieces of thoughts, text and calls come in turns, each part is restored by itself."""
+    restoring = Restoring(MASKED)
+    left = dict(zip(PLACES, texts, strict=True))
+    found: list[Chunk] = []
+    for place, size in [*((turn, 1) for turn in turns), *((place, None) for place in PLACES)]:
+        piece, left[place] = left[place][:size], left[place][size:] if size else ""
+        match place:
+            case "text":
+                chunk = Chunk(piece)
+            case "thought":
+                chunk = Chunk(thinking=Thinking(piece))
+            case _:
+                chunk = Chunk(tool_calls=(ToolCallPiece(int(place[-1]), piece, custom=True),))
+        found += restoring.chunks([chunk])
+    found += restoring.close()
+    text, thoughts, calls = joined(found)
+    assert [text, thoughts, calls[0], calls[1]] == [restored(text) for text in texts]
+
+
+TAILLESS = TEXTS.filter(lambda text: text.rfind("[") <= text.rfind("]"))
+"""That do not end inside what could be a placeholder."""
+
+
+@given(st.lists(st.tuples(st.sampled_from(["text", "thought", "call"]), TAILLESS, CUTS), max_size=6))
 def test_parts_keep_their_order(parts: list[tuple[str, str, list[int]]]) -> None:
-    """Thoughts, text and calls come in turns: what is held back of one leaves before the next begins."""
+    """Thoughts, text and calls follow one another: nothing of one is left to leave when the next begins."""
     restoring = Restoring(MASKED)
     found: list[Chunk] = []
     calls = 0
@@ -224,7 +252,7 @@ def test_what_else_is_told_stays() -> None:
 
 ADDRESS, QUOTED = "ada@example.org", '" lovelace"@example.org'
 """The second is what the guard takes for an address in `"ada\\" lovelace"@example.org`: it must be escaped in JSON."""
-PROMPT = f'Write to {ADDRESS} and "x{QUOTED}.'
+PROMPT = f'Write to {ADDRESS} and "x{QUOTED}. Answer in JSON if asked for it.'
 TEXT = "Dear [EMAIL_1], not [EMAIL_3] but [EMAIL_2] and [EMAIL_1]."
 PLAIN = f"Dear {ADDRESS}, not [EMAIL_3] but {QUOTED} and {ADDRESS}."
 CALLS = (("send", {"to": ["[EMAIL_2]", "[EMAIL_1]"], "[EMAIL_1]": "x"}), ("note", {"text": TEXT}))
@@ -279,11 +307,15 @@ def read(path: str, reply: httpx.Response) -> Read:
             *steps, (last, done) = events(reply.text)
             assert last == "response.completed"
             text = "".join(data["delta"] for name, data in steps if name == "response.output_text.delta")
-            arguments = [data["arguments"] for name, data in steps if name == "response.function_call_arguments.done"]
-            deltas = "".join(d["delta"] for name, d in steps if name == "response.function_call_arguments.delta")
+            arguments: dict[int, str] = {}
+            for name, data in steps:
+                if name == "response.function_call_arguments.delta":
+                    arguments[data["output_index"]] = arguments.get(data["output_index"], "") + data["delta"]
+                if name == "response.function_call_arguments.done":
+                    assert arguments[data["output_index"]] == data["arguments"]
             found = _responses(done["response"])
-            assert (text, deltas) == (found[0], "".join(arguments))
-            assert [orjson.loads(each) for each in arguments] == [value for _, value in found[2]]
+            assert text == found[0]
+            assert [orjson.loads(each) for _, each in sorted(arguments.items())] == [value for _, value in found[2]]
             return found
         case "/v1/responses":
             return _responses(reply.json())
@@ -366,6 +398,90 @@ async def test_over_http(gateway: Start, upstream: Any, path: str, wire: str) ->
     assert up.refused == []
     assert nothing_left(up)
     assert b'Write to [EMAIL_1] and \\"x[EMAIL_2].' in up.chats[0].body
+
+
+def stream_of(deltas: Sequence[Json], finish: str) -> RawStream:
+    """A stream in which each delta is an event."""
+    choices: list[Json] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": finish})
+    frames = [b"data: %b\n\n" % orjson.dumps({"model": "m", "choices": [choice]}) for choice in choices]
+    return RawStream((*frames, b"data: [DONE]\n\n"))
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["chunk by chunk", "in one chunk"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_calls_in_turns(gateway: Start, upstream: Any, path: str, together: bool) -> None:
+    """Two calls written at once, character by character: a placeholder of one does not end where the other goes on."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, PII_ACTION="mask")
+    functions: list[Json] = [
+        {"name": "send", "arguments": ""},
+        *({"arguments": char} for char in '{"to": "[EMAIL_2]"}'),
+    ]
+    ids: list[Json] = [{"id": f"call_{i}", "type": "function"} for i in range(2)]
+    pieces: list[list[Json]] = [
+        [{"index": i, "function": function} | (ids[i] if "name" in function else {}) for i in range(2)]
+        for function in functions
+    ]
+    groups = pieces if together else [[piece] for pair in pieces for piece in pair]
+    up.default = stream_of([{"tool_calls": group} for group in groups], "tool_calls")
+    found = read(path, await client.post(path, json={**asked(path), "stream": True}))
+    assert found == ("", "", [("send", {"to": QUOTED})] * 2)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"to": {"type": "string"}},
+    "required": ["to"],
+    "additionalProperties": False,
+}
+NAMED = {"name": "x", "schema": SCHEMA}
+FORMATS: list[tuple[str, Json]] = [
+    ("/v1/chat/completions", {"response_format": {"type": "json_object"}}),
+    ("/v1/chat/completions", {"response_format": {"type": "json_schema", "json_schema": NAMED}}),
+    ("/v1/messages", {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}),
+    ("/v1/responses", {"text": {"format": {"type": "json_object"}}}),
+    ("/v1/responses", {"text": {"format": {"type": "json_schema", **NAMED}}}),
+]
+
+
+@pytest.mark.parametrize(("path", "wanted"), FORMATS)
+async def test_json_stays_json(gateway: Start, upstream: Any, path: str, wanted: Json) -> None:
+    """Where the text is to be JSON, a value stands in it as in any string of JSON; in a thought it stands as it is."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, PII_ACTION="mask")
+    body = asked(path) | wanted
+    body.pop("tools")
+    for size in (None, 1):
+        for stream in (False, True):
+            answer = fake.Thinking("[EMAIL_2]", '{"to": "[EMAIL_2]"}')
+            up.default = answer if size is None else SplitBytes(size, answer)
+            text, thoughts, _ = read(path, await client.post(path, json={**body, "stream": stream}))
+            assert orjson.loads(text) == {"to": QUOTED}
+            assert thoughts == QUOTED
+    assert nothing_left(up)
+
+
+async def test_a_refusal_is_no_json(gateway: Start, upstream: Any) -> None:
+    """A model that refuses does so in prose, whatever was asked for, and what it held back is a refusal still."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, PII_ACTION="mask")
+    path, wanted = FORMATS[0]
+    refusal = "Not [EMAIL_2] [EM"
+    message = {"role": "assistant", "content": None, "refusal": refusal}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    up.answers.push(
+        fake.Status(200, {"id": "x", "model": "m", "choices": [choice]}),
+        stream_of([{"refusal": char} for char in refusal], "stop"),
+    )
+    body = asked(path) | wanted
+    whole = (await client.post(path, json=body)).json()["choices"][0]["message"]
+    assert (whole["content"], whole["refusal"]) == (None, f"Not {QUOTED} [EM")
+    reply = await client.post(path, json={**body, "stream": True})
+    steps = [orjson.loads(event.removeprefix("data: ")) for event in reply.text.strip().split("\n\n")[:-1]]
+    deltas = [choice["delta"] for step in steps for choice in step["choices"]]
+    assert "".join(delta.get("refusal") or "" for delta in deltas) == f"Not {QUOTED} [EM"
+    assert not any(delta.get("content") for delta in deltas)
 
 
 async def test_a_conversation(gateway: Start, upstream: Any) -> None:
