@@ -27,7 +27,7 @@ from gateway.output_guard import AnswerCheck, AnswerRefused
 from gateway.permitted import plan_for
 from gateway.restoring import Restoring
 from middleware.claim import Estimate
-from middleware.input_guard import MASKED
+from middleware.input_guard import MASKED, SENT
 from middleware.record import RECORD, Decision, Record, Served
 from middleware.refusal import Code, Refusal, screened
 from middleware.scope import PROMPT, Prompt
@@ -74,7 +74,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Exchange:
-    """The request on its way. `created` in Unix seconds."""
+    """The request on its way. `prompt` as the caller sent it, before it was masked; `created` in Unix seconds."""
 
     asked: Asked
     prompt: Prompt
@@ -137,7 +137,7 @@ class UnsupportedField(ValueError):
 
 class ChatEndpoint:
     """
-    Reads PROMPT, MASKED and RECORD; nothing is sent before the first token of some target.
+    Reads PROMPT, MASKED, SENT and RECORD; nothing is sent before the first token of some target.
 
     `X-Gateway-Explain: 1` from an admin's key answers with what would be asked, and asks nobody.
     """
@@ -187,7 +187,7 @@ class ChatEndpoint:
             refusal = found or no_target(asked.named(plan.unsupported))
             await refusal(scope, receive, send)
             return
-        exchange = Exchange(asked, prompt, record, targets)
+        exchange = Exchange(asked, SENT.get(scope) or prompt, record, targets)
         masked = MASKED.get(scope)
         restoring = Restoring(masked, json=asked.request.output is not None) if masked else None
         check = self.policies.output(scope).check(asked.request, record, masked, thoughts=self.surface.shows_thoughts)

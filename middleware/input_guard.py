@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middleware.record import RECORD, Decision, Outcome
 from middleware.refusal import Code, Refusal, screened
-from middleware.scope import PROMPT, ScopeKey
+from middleware.scope import PROMPT, Prompt, ScopeKey
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +68,18 @@ MASKED: ScopeKey[Mapping[str, str]] = ScopeKey("masked", put_by="InputGuardMiddl
 """Placeholders of this request and what they stand for. Whoever writes the answer puts the originals back."""
 
 
+SENT: ScopeKey[Prompt] = ScopeKey("sent", put_by="InputGuardMiddleware")
+"""The prompt before it was masked, for answers that tell the caller what it asked."""
+
+
 class InputGuardMiddleware:
     """
     Refuse or mask texts that try to override instructions or carry personal data, secrets, SQL or shell injections.
 
     What the guard cannot read it is told of: whether that may pass is its to say.
 
-    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED; a value that cannot be is refused. A guard
-    that raises gave no verdict: 503, and the endpoint is not called.
+    Reads PROMPT. When values are masked, replaces PROMPT and puts MASKED and SENT; a value that cannot be is refused.
+    A guard that raises gave no verdict: 503, and the endpoint is not called.
 
     `choose`: which guard holds for a request, by its PRINCIPAL say; else `guard` does for all. If it raises, there is
     no verdict.
@@ -123,6 +127,7 @@ class InputGuardMiddleware:
             await screened(code, _UNREAD if verdict.reasons == ("unread",) else _MESSAGES[code])(scope, receive, send)
             return
         if masked is not None:
+            SENT.put(scope, prompt)
             PROMPT.put(scope, masked)
             MASKED.put(scope, verdict.replacements)
         await self.app(scope, receive, send)

@@ -484,6 +484,33 @@ async def test_a_refusal_is_no_json(gateway: Start, upstream: Any) -> None:
     assert not any(delta.get("content") for delta in deltas)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_what_was_asked_is_told_as_sent(gateway: Start, upstream: Any, stream: bool) -> None:
+    """Of what a response tells of its request nothing is masked; the provider saw none of it."""
+    up: Upstream = await upstream()
+    up.default = fake.Answer("Done.")
+    client = await gateway({"openai": up}, PII_ACTION="mask")
+    schema = {"type": "object", "properties": {"to": {"type": "string", "description": f"as {ADDRESS}"}}}
+    sent: Json = {
+        "instructions": f"You serve {ADDRESS} only.",
+        "metadata": {"who": ADDRESS},
+        "user": ADDRESS,
+        "prompt_cache_key": ADDRESS,
+        "tools": [
+            {"type": "function", "name": "send", "description": f"to {ADDRESS}", "parameters": schema, "strict": False}
+        ],
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": schema}},
+    }
+    body = {"model": "m", "input": f"I am {ADDRESS}", "stream": stream, **sent}
+    reply = await client.post("/v1/responses", json=body)
+    assert reply.status_code == 200, reply.text
+    told = [data["response"] for _, data in events(reply.text) if "response" in data] if stream else [reply.json()]
+    for response in told:
+        assert {name: response[name] for name in sent} == sent
+    assert len(told) == (3 if stream else 1)
+    assert nothing_left(up)
+
+
 async def test_a_conversation(gateway: Start, upstream: Any) -> None:
     """In later turns the values stand in calls and results: masked in JSON inside JSON too, by the same placeholder."""
     up: Upstream = await upstream()
