@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, NoReturn, TypeVar, get_args
 
@@ -25,6 +25,7 @@ from middleware.record import Decision, Outcome, Record
 from middleware.refusal import Code, Refusal, screened
 from providers.cascade import Answer, CascadeFailed
 from providers.chat import ChatRequest, Choice, Chunk, Thinking, ToolCall, ToolCallPiece
+from providers.fields import is_object
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +115,24 @@ class OutputGuard:
 
 @dataclass(slots=True)
 class _Written:
-    """A place of an answer: its watch, and how what is held back must be labelled when it leaves."""
+    """
+    A place of an answer: its watch, and how what is held back must be labelled when it leaves.
+
+    `step`: when it was last written to. `paused`: a thought after which something else came. Of a call, `name` is what
+    came of its name, `said` of its arguments, and `late` are pieces that wait: for the beginning of the arguments, or,
+    if the call `follows` words that are held back, for the answer's end.
+    """
 
     watch: Watch
     custom: bool = False
     refused: bool = False
+    step: int = 0
+    paused: bool = False
+    name: str = ""
+    said: list[str] = field(default_factory=list)
+    begun: bool = False
+    follows: bool = False
+    late: list[ToolCallPiece] = field(default_factory=list)
 
 
 class AnswerCheck:
@@ -151,6 +165,7 @@ class AnswerCheck:
         self._findings = Findings()
         self._places: dict[Place, _Written] = {}
         self._decided = False
+        self._steps = 0
         self._seen = 0
         """Characters of the choices' texts."""
 
@@ -186,6 +201,8 @@ class AnswerCheck:
         return replace(choice, text=text, thinking=thinking, tool_calls=calls, logprobs=logprobs)
 
     def _call(self, call: ToolCall) -> ToolCall:
+        self._label(call.name)
+        self._label(call.id)
         return replace(call, arguments=self._watch(quoted=not call.custom).whole(call.arguments))
 
     # Streamed
@@ -203,7 +220,7 @@ class AnswerCheck:
         """What was held back, and the answer as it was let through. The verdict is over all of it, or there is none."""
         if self._seen != sum(len(choice.text) for choice in _choices(answer)):
             self._refuse_without_verdict("it has not seen all of the answer")
-        rest = self._judged(lambda: self._others(None))
+        rest = self._judged(self._rest)
         if self._findings.masked:
             said = answer
             answer = await self._at_leisure(_size(said), lambda: self._answer(said))
@@ -211,6 +228,10 @@ class AnswerCheck:
         return rest, answer
 
     def _chunk(self, chunk: Chunk) -> list[Chunk]:
+        """
+        What is held back of a place stays there until it goes on or the answer ends, whatever other places say: a value
+        does not end where another part of the answer comes between. Only what can be no part of one leaves before.
+        """
         if self._action == "flag":
             self._read(chunk)
             return [chunk]
@@ -219,26 +240,67 @@ class AnswerCheck:
         thought = chunk.thinking
         if thought is not None:
             place = ("thought", index, 0)
-            left += self._others(place)
+            left += self._ended(place)
             watch = self._written(place).watch
             text = watch.feed(thought.text) if self._thoughts else thought.text
             if thought.signature and self._thoughts:
                 text += watch.flush()
-            left.append(Chunk(choice=index, thinking=replace(thought, text=text)))
+            if text or thought.signature or thought.redacted:
+                left.append(Chunk(choice=index, thinking=replace(thought, text=text)))
         if chunk.text:
             place = ("text", index, 0)
-            left += self._others(place)
+            left += self._ended(place)
             written = self._written(place)
             written.refused = chunk.refused
             # Without what spells the held words out.
             said = replace(chunk, text=written.watch.feed(chunk.text), thinking=None, tool_calls=(), logprobs=None)
             left.append(said)
         for piece in chunk.tool_calls:
-            place = ("call", index, piece.index)
-            left += self._others(place)
-            fed = self._written(place, custom=piece.custom).watch.feed(piece.arguments)
-            left.append(Chunk(choice=index, tool_calls=(replace(piece, arguments=fed),)))
+            left += self._piece(index, piece)
         return left
+
+    def _piece(self, choice: int, piece: ToolCallPiece) -> list[Chunk]:
+        """
+        A call leaves after the words before it, as in a whole answer; words that come later are joined to those. It
+        begins with its arguments: by then its name is whole.
+        """
+        place = ("call", choice, piece.index)
+        left = self._ended(place)
+        follows = place not in self._places and self._holds_words(choice)
+        written = self._written(place, custom=piece.custom)
+        written.follows = written.follows or follows
+        self._label_piece(written, piece)
+        fed = replace(piece, arguments=written.watch.feed(piece.arguments), name="" if written.begun else piece.name)
+        written.said.append(piece.arguments)
+        written.late.append(fed)
+        if written.follows or not (written.begun or piece.arguments):
+            return left
+        written.begun = True
+        return [*left, _late(choice, written)]
+
+    def _ended(self, place: Place) -> list[Chunk]:
+        """What leaves when this place is first written to: the end of a thought, and of calls that are whole."""
+        if place in self._places:
+            return []
+        left: list[Chunk] = []
+        choice = place[1]
+        for (kind, index, call), written in self._places.items():
+            if index != choice:
+                continue
+            if kind == "thought" and not written.paused:
+                written.paused = True
+                if held := written.watch.pause():
+                    left.append(Chunk(choice=choice, thinking=Thinking(held)))
+            elif kind == "call" and written.begun and not written.custom and is_object("".join(written.said)):
+                written.said.clear()
+                if held := written.watch.flush():
+                    left.append(Chunk(choice=choice, tool_calls=(ToolCallPiece(call, held),)))
+        return left
+
+    def _holds_words(self, choice: int) -> bool:
+        return any(
+            written.watch.holds for place, written in self._places.items() if place[0] != "call" and place[1] == choice
+        )
 
     def _read(self, chunk: Chunk) -> None:
         """Where nothing is held back, places need no order."""
@@ -247,31 +309,60 @@ class AnswerCheck:
         if chunk.text:
             self._written(("text", chunk.choice, 0)).watch.feed(chunk.text)
         for piece in chunk.tool_calls:
-            self._written(("call", chunk.choice, piece.index), custom=piece.custom).watch.feed(piece.arguments)
+            written = self._written(("call", chunk.choice, piece.index), custom=piece.custom)
+            self._label_piece(written, piece)
+            written.watch.feed(piece.arguments)
 
     def _written(self, place: Place, *, custom: bool = False) -> _Written:
         written = self._places.get(place)
         if written is None:
             quoted = place[0] == "call" and not custom
             written = self._places[place] = _Written(self._watch(quoted=quoted), custom)
+        self._steps += 1
+        written.step = self._steps
         return written
 
-    def _others(self, place: Place | None) -> list[Chunk]:
+    def _rest(self) -> list[Chunk]:
         """
-        What other places of the same choice still hold back: it leaves before another part of the answer begins.
-
-        Calls whose pieces come in turns are told apart by their index, and go on holding back.
+        What is still held back when the answer ends: of calls that have begun, of the words written last, whose part of
+        the answer is still open, of other words, and then the calls that follow them.
         """
         left: list[Chunk] = []
-        for other, written in self._places.items():
-            if place is not None and (other[1] != place[1] or other == place):
-                continue
-            if place is not None and place[0] == other[0] == "call" and place in self._places:
-                continue
+        words = sorted((item for item in self._places.items() if item[0][0] != "call"), key=lambda item: -item[1].step)
+        calls = [item for item in self._places.items() if item[0][0] == "call"]
+        begun, others = ([item for item in calls if item[1].begun is is_begun] for is_begun in (True, False))
+        for (kind, choice, call), written in (*begun, *words, *others):
             held = written.watch.flush()
-            if held:
-                left.append(_held(other, held, written))
+            if kind == "call" and (held or written.late):
+                written.late.append(ToolCallPiece(call, held, custom=written.custom))
+                left.append(_late(choice, written))
+            elif held and kind == "text":
+                left.append(Chunk(held, choice=choice, refused=written.refused))
+            elif held:
+                left.append(Chunk(choice=choice, thinking=Thinking(held)))
         return left
+
+    # Names and ids
+
+    def _label_piece(self, written: _Written, piece: ToolCallPiece) -> None:
+        if piece.name:
+            written.name += piece.name
+            self._label(written.name)
+        self._label(piece.id)
+
+    def _label(self, label: str) -> None:
+        """
+        A call's name or id, in which nothing can be masked. Ids are random, and digits among them now and then those of
+        a card or a telephone: only secrets and addresses count.
+        """
+        if not label:
+            return
+        report = self._guard.scan(label)
+        for hit in (*report.hits, *report.disguised):
+            if hit.rule.kind == "secret" or hit.rule.type == "email":
+                self._findings.add("secret" if hit.rule.kind == "secret" else "pii", hit.rule.id)
+                if self._action != "flag":
+                    raise Leak
 
     # The verdict
 
@@ -345,12 +436,17 @@ def _size_of_chunk(chunk: Chunk) -> int:
     return len(chunk.text) + thought + sum(len(piece.arguments) for piece in chunk.tool_calls)
 
 
-def _held(place: Place, text: str, written: _Written) -> Chunk:
-    kind, choice, call = place
-    match kind:
-        case "text":
-            return Chunk(text, choice=choice, refused=written.refused)
-        case "thought":
-            return Chunk(choice=choice, thinking=Thinking(text))
-        case _:
-            return Chunk(choice=choice, tool_calls=(ToolCallPiece(call, text, custom=written.custom),))
+def _late(choice: int, written: _Written) -> Chunk:
+    """The pieces of a call that waited, as one."""
+    pieces, written.late = written.late, []
+    extra: dict[str, object] = {}
+    for piece in pieces:
+        extra.update(piece.extra)
+    joined = replace(
+        pieces[0],
+        arguments="".join(piece.arguments for piece in pieces),
+        id=next((piece.id for piece in pieces if piece.id), ""),
+        name="".join(piece.name for piece in pieces),
+        extra=extra,
+    )
+    return Chunk(choice=choice, tool_calls=(joined,))

@@ -36,6 +36,12 @@ _PLAIN = re.compile(r"[(\[“‘]?[A-Za-z]?[a-z]*(?:['’][a-z]{1,2})?[.,;:!?)\]
 _EDGES = "([“‘.,;:!?)]…”’"
 _JOINTS = frozenset({"at", "dot"})
 """Words that stand for signs of an address."""
+_SENTENCE_END = re.compile(r"[.!?:…。！？][)\]”’]*\s*\Z|\n\s*\Z")
+
+
+def finished(text: str) -> bool:
+    """Whether it is nothing but words of prose and ends as a sentence does: no value would begin so."""
+    return _SENTENCE_END.search(text) is not None and '"' not in text and all(map(_is_plain, text.split()))
 
 
 def settled(text: str, start: int) -> int:

@@ -15,7 +15,7 @@ from middleware.guard.harm import Harm, Judge
 from middleware.guard.json_words import JsonWords
 from middleware.guard.masking import Placeholders, Span, spans
 from middleware.guard.prompt_leak import Instructions, Repetition
-from middleware.guard.unsettled import AHEAD, settled
+from middleware.guard.unsettled import AHEAD, finished, settled
 
 Action = Literal["block", "mask", "flag"]
 Reason = Literal["secret", "pii", "prompt_leak", "unsafe"]
@@ -99,8 +99,28 @@ class Watch:
         end = settled(self._text, self._sent)
         return self._release(end if begun is None else min(end, begun))
 
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held back."""
+        return self._sent < len(self._text)
+
+    def pause(self) -> str:
+        """
+        What may leave when another part of the answer begins after which this one seldom goes on: the end of a sentence
+        with the values in it. What looks like the beginning of a value stays.
+        """
+        if self._action == "flag" or self._begun(last=False) is not None:
+            return ""
+        start = max(0, self._judged - CONTEXT)
+        others, position = "", self._sent
+        for span in spans(self._scan(self._text[start:]).hits):
+            others += self._text[position : start + span.start]
+            position = max(position, start + span.end)
+        others += self._text[position:]
+        return self._release(len(self._text)) if position < len(self._text) and finished(others) else ""
+
     def flush(self) -> str:
-        """All that was held back: another part of the answer follows, or none. More may be fed all the same."""
+        """All that was held back: the text ends. More may be fed all the same."""
         return self._end("")
 
     def whole(self, text: str) -> str:

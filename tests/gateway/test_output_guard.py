@@ -9,7 +9,11 @@ import orjson
 import pytest
 
 from middleware.guard.guard import PASS
-from tests.gateway.conftest import Start
+from tests.conformance.anthropic_messages import check_anthropic_stream
+from tests.conformance.frames import read_frames
+from tests.conformance.openai_stream import check_chat_stream
+from tests.conformance.responses_stream import check_responses_stream
+from tests.gateway.conftest import Start, events
 from tests.gateway.test_restoring import read
 from tests.upstream import Answer, RawStream, Status, ToolCalls, Upstream
 
@@ -57,11 +61,11 @@ def asked(path: str, *, stream: bool = False, tools: bool = False, system: str =
 
 def frames(pieces: Sequence[str], kind: str = "text") -> RawStream:
     """A stream in which each piece is an event and a read of its own."""
+    if kind == "text":
+        return streamed([{"content": piece} for piece in pieces])
     deltas: list[Json] = []
     for number, piece in enumerate(pieces):
         match kind:
-            case "text":
-                deltas.append({"content": piece})
             case "thought":
                 deltas.append({"reasoning_content": piece})
             case _:
@@ -70,9 +74,22 @@ def frames(pieces: Sequence[str], kind: str = "text") -> RawStream:
                     call |= {"id": "call_1", "type": "function"}
                     call["function"]["name"] = "send"
                 deltas.append({"tool_calls": [call]})
-    finish = "tool_calls" if kind == "call" else "stop"
     if kind == "thought":
         deltas.append({"content": "So."})
+    return streamed(deltas)
+
+
+def called(arguments: str, index: int = 0, *, begins: bool = False, name: str = "send", id: str = "") -> Json:
+    """A step of a call."""
+    call: Json = {"index": index, "function": {"arguments": arguments}}
+    if begins:
+        call |= {"id": id or f"call_{index}", "type": "function"}
+        call["function"]["name"] = name
+    return {"tool_calls": [call]}
+
+
+def streamed(deltas: Sequence[Json]) -> RawStream:
+    finish = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
     chunks = [
         *({"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas),
         {"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": finish}], "usage": USAGE},
@@ -171,6 +188,174 @@ async def test_every_cut_is_masked(gateway: Start, upstream: Any, path: str) -> 
             if path == RESPONSES and kind == "thought":
                 found = (found[0], masked if masked in reply.text else "", found[2])
             assert found == expected[kind], pieces
+
+
+# Parts that come in turns
+
+
+def check_stream(path: str, reply: httpx.Response) -> None:
+    """The events are such as the API's own clients expect."""
+    match path:
+        case "/v1/chat/completions":
+            check_chat_stream(read_frames(reply.content), include_usage=False, failed=False)
+        case "/v1/messages":
+            check_anthropic_stream(read_frames(reply.content))
+        case "/v1/responses":
+            check_responses_stream(read_frames(reply.content), failed=False)
+
+
+CUTS = [(ADDRESS[:place], ADDRESS[place:]) for place in range(1, len(ADDRESS))]
+
+
+@pytest.mark.parametrize("action", ["block", "mask"])
+@pytest.mark.parametrize("path", SURFACES)
+async def test_words_and_thoughts_in_turns(gateway: Start, upstream: Any, path: str, action: str) -> None:
+    """A value ends neither where a thought comes between nor, of a thought, where words do."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, OUTPUT_ACTION=action)
+    content, thought = "content", "reasoning_content"
+    for kind, other in ((content, thought), (thought, content)) if path != QUERY else ((content, thought),):
+        deltas = [delta for char in f"ok {ADDRESS} bye" for delta in ({kind: char}, {other: "."})]
+        up.answers.push(streamed(deltas))
+        reply = await client.post(path, json=asked(path, stream=True))
+        if action == "block":
+            said = broken_off(path, reply, "pii_detected") if reply.status_code == 200 else reply.text
+            assert ".do" not in "".join(deltas_of(path, said, kind))
+            assert "j" not in "".join(deltas_of(path, said, kind))
+            continue
+        check_stream(path, reply)
+        shown = ("ok [EMAIL_1] bye", "." * 20)
+        text, thoughts, _ = read(path, reply)
+        assert text == (shown[0] if kind == content else "." * len(deltas[::2]))
+        if path != QUERY:
+            assert thoughts == (shown[0] if kind == thought else "." * len(deltas[::2]))
+
+
+@pytest.mark.parametrize("action", ["block", "mask"])
+@pytest.mark.parametrize("path", SURFACES[1:])
+async def test_words_around_a_call(gateway: Start, upstream: Any, path: str, action: str) -> None:
+    """A value cut in two by a call is whole: nothing of it leaves, and the words are joined before the call."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, OUTPUT_ACTION=action)
+    for before, after in CUTS:
+        call = called('{"a":1}', begins=True)
+        up.answers.push(streamed([{"content": f"mail {before}"}, call, {"content": f"{after} ok"}]))
+        reply = await client.post(path, json=asked(path, stream=True, tools=True))
+        assert "jane" not in reply.text, before
+        if action == "block":
+            assert "pii_detected" in reply.text
+        else:
+            check_stream(path, reply)
+            assert read(path, reply) == ("mail [EMAIL_1] ok", "", [("send", {"a": 1})])
+            assert reply.text.index("[EMAIL_1]") < reply.text.index("call_0")
+
+
+@pytest.mark.parametrize("path", SURFACES[1:])
+async def test_calls_around_words(gateway: Start, upstream: Any, path: str) -> None:
+    """Of arguments nothing leaves either because words come between; several calls stay apart and in order."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, OUTPUT_ACTION="mask")
+    arguments = orjson.dumps({"to": ADDRESS}).decode()
+    for place in range(1, len(arguments)):
+        between = [{"content": "Well, "}, called("{", 1, begins=True), {"content": "so it is."}]
+        first, last = called(arguments[:place], begins=True), called(arguments[place:])
+        up.answers.push(streamed([first, *between, last, called("}", 1), {"content": " Bye"}]))
+        reply = await client.post(path, json=asked(path, stream=True, tools=True))
+        assert "jane" not in reply.text
+        if path != RESPONSES:  # whose calls are open side by side, which the check does not know
+            check_stream(path, reply)
+        text, _, calls = read(path, reply)
+        assert (text, calls) == ("Well, so it is. Bye", [("send", {"to": "[EMAIL_1]"}), ("send", {})])
+
+
+@pytest.mark.parametrize("path", SURFACES[1:])
+async def test_the_usual_order_stays(gateway: Start, upstream: Any, path: str) -> None:
+    """A thought, words, two calls: each one part, in this order, the first call streamed before the second begins."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, OUTPUT_ACTION="mask")
+    calls = [called(piece, i, begins=not n) for i in (0, 1) for n, piece in enumerate(("", '{"a":', " [1, 2]}"))]
+    up.answers.push(
+        streamed([{"reasoning_content": "Let me think."}, {"content": "I will look."}, *calls]),
+        streamed(calls),
+    )
+    for thought, text in (("Let me think.", "I will look."), ("", "")):
+        reply = await client.post(path, json=asked(path, stream=True, tools=True))
+        check_stream(path, reply)
+        assert read(path, reply) == (text, thought, [("send", {"a": [1, 2]})] * 2)
+        kinds = [block["content_block"]["type"] for block in blocks_of(reply)] if path == MESSAGES else []
+        assert kinds == ([*["thinking", "text"] * bool(text), "tool_use", "tool_use"] if path == MESSAGES else [])
+
+
+@pytest.mark.parametrize("label", ["name", "id"])
+@pytest.mark.parametrize("path", SURFACES[1:])
+async def test_names_and_ids(gateway: Start, upstream: Any, path: str, label: str) -> None:
+    """A value in the name or the id of a call is refused, also where others are masked, and in a name cut anywhere."""
+    up: Upstream = await upstream()
+    for action in ("block", "mask", "flag"):
+        client = await gateway({"openai": up}, OUTPUT_ACTION=action)
+        for value, code in ((SECRET, "secret_detected"), (ADDRESS, "pii_detected")):
+            function = {"name": value if label == "name" else "send", "arguments": "{}"}
+            call: Json = {"id": value if label == "id" else "call_1", "type": "function", "function": function}
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+            choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+            up.answers.push(Status(200, {"id": "x", "model": "m", "choices": [choice], "usage": USAGE}))
+            begun = called("", begins=True, name=function["name"], id=call["id"])
+            pieces = [begun, called("{}")]
+            if label == "name":
+                pieces = [called("", begins=True, name=value[0])]
+                pieces += [{"tool_calls": [{"index": 0, "function": {"name": char}}]} for char in value[1:]]
+                pieces.append(called("{}"))
+            up.answers.push(streamed(pieces))
+            for stream in (False, True):
+                reply = await client.post(path, json=asked(path, stream=stream, tools=True))
+                if action == "flag":
+                    assert reply.status_code == 200
+                else:
+                    assert refused(path, reply) == refusal(path, code)
+        metrics = (await client.get("/metrics")).text
+        told = TOLD[action == "flag"]
+        for reason in ("secret", "pii"):
+            assert f'gateway_{told}_total{{layer="output",reason="{reason}"}} 2.0' in metrics
+
+
+@pytest.mark.parametrize("path", SURFACES[1:])
+async def test_usual_names_and_ids(gateway: Start, upstream: Any, path: str) -> None:
+    """Ids that vendors make, digits and dashes among them, are no findings; nor are names that speak of secrets."""
+    up: Upstream = await upstream()
+    client = await gateway({"openai": up}, OUTPUT_ACTION="block")
+    ids = ["call_1699999999", "toolu_01A09q90qw90lq917835lq9", "4111111111111111", "303-344-2420", "9Vw1q0ZxK"]
+    ids += ["chatcmpl-tool-0a3c4f5b6d7e8f901a2b3c4d5e6f7081", "c3d945da-0174-0757-4029-45996d3ba7ee"]
+    for id in ids:
+        for name in ("send_email", "set_api_key", "get_password-reset"):
+            up.answers.push(streamed([called("", begins=True, name=name, id=id), called("{}")]))
+            reply = await client.post(path, json=asked(path, stream=True, tools=True))
+            assert read(path, reply)[2] == [(name, {})]
+    assert 'gateway_blocked_total{layer="output"' not in (await client.get("/metrics")).text
+
+
+def blocks_of(reply: httpx.Response) -> list[Json]:
+    return [data for name, data in events(reply.text) if name == "content_block_start"]
+
+
+def deltas_of(path: str, text: str, kind: str) -> list[str]:
+    """What a stream that broke off says of its text, or its thoughts."""
+    names = {"content": ("text", "content"), "reasoning_content": ("thinking", "reasoning_content")}[kind]
+    found: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("data: {"):
+            continue
+        data = orjson.loads(line.removeprefix("data: "))
+        delta = data.get("delta", data)
+        if path == RESPONSES:
+            reasons = "reasoning" in data["type"]
+            if isinstance(delta, str) and reasons is (kind != "content"):
+                found.append(delta)
+            continue
+        if path == CHAT and data.get("choices"):
+            delta = data["choices"][0]["delta"]
+        if isinstance(delta, dict):
+            found += [delta[name] for name in names if isinstance(delta.get(name), str)]
+    return found
 
 
 # Policy

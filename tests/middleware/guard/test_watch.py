@@ -276,3 +276,49 @@ def test_what_is_no_json_passes_as_it_is(text: str, places: Sequence[int]) -> No
     assert out == text
     masked, stopped, findings = read("mask", pieces, quoted=True)
     assert stopped or findings.masked or masked == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        # ends of sentences, with what is in them
+        ("That is all I know.", "That is all I know."),
+        ("Done.\n\n", "Done.\n\n"),
+        ("Write to jane.doe@example.org.", "Write to [EMAIL_1]."),
+        ("Not 4111 1111 1111 1111, I think.", "Not [CREDIT_CARD_1], I think."),
+        # what may be the beginning of a value
+        ("jane", ""),
+        ("jane.d", ""),
+        ("jane at example.", ""),
+        ("jane.doe@example.org", ""),
+        ("4111 1111 1111.", ""),
+        ('"John van.', ""),
+        ("sk-proj-aB3.", ""),
+    ],
+)
+def test_a_pause(text: str, left: str) -> None:
+    """When something else is said, a finished sentence leaves; what may go on to be a value does not."""
+    watching = watch("mask", Findings())
+    assert "".join(map(watching.feed, text)) + watching.pause() == left
+
+
+@pytest.mark.parametrize("value", VALUES, ids=[value[:12] for value in VALUES])
+def test_every_value_at_every_pause(value: str) -> None:
+    """Interrupted anywhere, a value is found; at most a word of a name has left, where it ends as a sentence does."""
+    for place in range(len(value) + 1):
+        findings, out = Findings(), ""
+        watching = watch("block", findings)
+        with pytest.raises(Leak):  # noqa: PT012 (which step it is depends on the value)
+            out += watching.feed(f"So it is {value[:place]}")
+            out += watching.pause()
+            out += watching.feed(value[place:])
+            out += watching.flush()
+        assert out in (
+            "",
+            "So ",
+            "So it ",
+            "So it is ",
+            "So it is jane.",
+            "So it is password:",
+            "So it is password: ",
+        ), place
