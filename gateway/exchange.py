@@ -4,7 +4,6 @@ One request for a model's answer, whatever API it came in: routed, asked, accoun
 What is the same for every API stands here; how one API asks and answers is its `Surface`.
 """
 
-import logging
 import math
 import re
 import time
@@ -37,8 +36,6 @@ from providers.cascade import Answer, Cascade, CascadeFailed, Journey
 from providers.chat import FITS, ChatRequest, Chunk, Completion, Usage
 from providers.errors import ContentBlocked
 from providers.routing import Wish
-
-log = logging.getLogger(__name__)
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -287,12 +284,9 @@ class ChatEndpoint:
                 aclosing(self._groups(exchange)) as groups,
             ):
                 async for group in groups:
-                    if isinstance(group, Answer):
-                        account(record, journey, group)
-                    if refused is not None:
-                        continue  # nobody gets it, but only its end says what it has used
                     try:
                         if isinstance(group, Answer):
+                            account(record, journey, group)
                             await write(await _ending(group, writer, check, restoring), group.target)
                             continue
                         target = journey.current
@@ -305,15 +299,10 @@ class ChatEndpoint:
                         await write(writer.chunks(group, target), target)
                     except AnswerRefused as failure:
                         refused = failure
-                        if started:
-                            await send(
-                                {"type": "http.response.body", "body": writer.failed(failure), "more_body": True}
-                            )
+                        break  # nobody gets the rest: the call ends here, and what it has used is estimated
         except CascadeFailed as failure:
             withheld = self._withheld(failure, exchange)
-            if refused is not None:
-                log.warning("an answer that was refused broke off: what it used is not known")
-            elif withheld is not None:
+            if withheld is not None:
                 if check is not None:
                     check.nothing_more()
                 await write(writer.end(withheld), withheld.target)
@@ -325,9 +314,11 @@ class ChatEndpoint:
                 if check is not None:
                     check.nothing_more()
                 await send({"type": "http.response.body", "body": writer.failed(failure), "more_body": True})
-        if refused is not None and not started:
-            await self._refuse(refused, exchange, scope, receive, send)
-            return
+        if refused is not None:
+            if not started:
+                await self._refuse(refused, exchange, scope, receive, send)
+                return
+            await send({"type": "http.response.body", "body": writer.failed(refused), "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _groups(self, exchange: Exchange) -> AsyncGenerator[Sequence[Chunk] | Answer]:

@@ -90,7 +90,9 @@ class Record:
     attempts: Sequence[Attempt] = ()
     served: list[Served] = field(default_factory=list)
     unheard: Served | None = None
-    """An answer whose end was not heard, as the caller left or it broke off: what is known or estimated of it."""
+    """
+    An answer whose end was not heard, as the caller left, it broke off or was refused: what is known or estimated.
+    """
     upstream_s: float = 0.0
     classifier_s: float = 0.0
     watched: set[Layer] = field(default_factory=set)

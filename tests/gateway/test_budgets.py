@@ -384,6 +384,21 @@ async def test_a_stream_that_the_caller_leaves(start: Start, upstream: Any) -> N
     assert 0 < total["unheard_usd"] < 0.001
 
 
+async def test_a_stream_that_is_refused(start: Start, upstream: Any) -> None:
+    """Its end is not waited for: it is counted as far as it came, like one that the caller leaves."""
+    up: Upstream = await upstream()
+    up.default = SilentAfter(9, answer=Answer("bob@example.org is it. and more words here and there to go on with"))
+    limits = Limits(tokens_per_minute=1000, budget_day_usd=Decimal(1))
+    replicas = await start({"a": Principal("a", limits=limits)}, variables={"OUTPUT_ACTION": "block"}, up=up)
+    client = await replicas.client("a")
+    assert (await client.post(CHAT, json=asked(CHAT, stream=True))).status_code == 400
+    await up.wait_for_disconnect()
+    await asyncio.wait_for(replicas.settled(), 1)
+    total = (await replicas.usage())["total"]
+    assert (total["requests"], total["output_tokens"], total["unheard_requests"]) == (0, 0, 1)
+    assert 0 < total["unheard_usd"] < 0.001
+
+
 @pytest.mark.parametrize("path", [CHAT, "/batch/security"])
 async def test_without_redis(start: Start, upstream: Any, own_redis: RedisServer, path: str) -> None:
     """Strict keys and budgets: 503 and a time to come back. Others go on, at this replica's share, settled later."""

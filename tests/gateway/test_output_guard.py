@@ -15,7 +15,7 @@ from tests.conformance.openai_stream import check_chat_stream
 from tests.conformance.responses_stream import check_responses_stream
 from tests.gateway.conftest import Start, events
 from tests.gateway.test_restoring import read
-from tests.upstream import Answer, RawStream, Status, ToolCalls, Upstream
+from tests.upstream import Answer, RawStream, SilentAfter, Status, ToolCalls, Upstream
 
 Json = dict[str, Any]
 
@@ -358,6 +358,30 @@ def deltas_of(path: str, text: str, kind: str) -> list[str]:
     return found
 
 
+# Refused at once
+
+
+@pytest.mark.parametrize("sound", [0, 40], ids=["nothing sent", "begun"])
+@pytest.mark.parametrize("path", SURFACES)
+async def test_a_refusal_waits_for_nobody(gateway: Start, upstream: Any, path: str, sound: int) -> None:
+    """The caller is told as soon as the guard knows, and the call to the provider ends, which would go on for ever."""
+    up: Upstream = await upstream()
+    text = "word " * sound + "bob@example.org is it. and more words here and there to go on with"
+    up.default = SilentAfter(sound + 9, answer=Answer(text))
+    client = await gateway({"openai": up}, OUTPUT_ACTION="block")
+    started = time.monotonic()
+    reply = await client.post(path, json=asked(path, stream=True))
+    assert time.monotonic() - started < 5
+    if sound:
+        assert "bob" not in broken_off(path, reply, "pii_detected")
+    else:
+        assert refused(path, reply) == refusal(path, "pii_detected")
+        assert reply.headers["x-gateway-attempts"] == "1"
+    await up.wait_for_disconnect()
+    assert 'gateway_blocked_total{layer="output",reason="pii"} 1.0' in (await client.get("/metrics")).text
+    assert (await client.get("/providers")).json()["providers"][0]["breaker"] == "closed"
+
+
 # Policy
 
 
@@ -454,7 +478,7 @@ async def test_the_default_is_to_flag(gateway: Start, upstream: Any) -> None:
 
 @pytest.mark.parametrize("path", SURFACES)
 async def test_a_long_stream_is_broken_off(gateway: Start, upstream: Any, path: str) -> None:
-    """What was sound has left; then one error event, no end mark, and the account of the whole answer."""
+    """What was sound has left; then one error event and no end mark. Its end is not waited for."""
     up: Upstream = await upstream()
     words = "The keeper of the lighthouse wrote a letter every morning. "
     up.default = Answer(words * 9 + f"Key: {SECRET} " + words * 9, input_tokens=12, output_tokens=70)
@@ -464,7 +488,7 @@ async def test_a_long_stream_is_broken_off(gateway: Start, upstream: Any, path: 
     assert "lighthouse" in said
     assert "sk-proj" not in reply.text
     assert reply.headers["x-gateway-provider"] == "openai"
-    assert await tokens(client) == (12, 70)
+    assert await tokens(client) == (0, 0)  # of an answer that came to its end: see test_budgets
     assert 'gateway_blocked_total{layer="output",reason="secret"} 1.0' in (await client.get("/metrics")).text
     # The provider was sound, whatever it said.
     assert (await client.get("/providers")).json()["providers"][0]["breaker"] == "closed"
