@@ -195,7 +195,7 @@ def _base64(run: re.Match[str]) -> str:
     digits = run.group().replace("\r", "").replace("\n", "").rstrip("=").replace("-", "+").replace("_", "/")
     if len(digits) % 4 != 1 and (text := _readable(base64.b64decode(digits + "=" * (-len(digits) % 4)), "")):
         return text
-    for start in range(4):
+    for start in () if digits.islower() else range(4):  # of letters of both cases, if it says anything
         aligned = digits[start : start + (len(digits) - start) // 4 * 4]
         if text := _readable(base64.b64decode(aligned), "", whole=False):
             return f"{run.group()[:start]} {text}"
@@ -260,6 +260,7 @@ _SEPARATED = {
     sign: re.compile(rf"(?:[^{re.escape(sign)}]{re.escape(sign)}){{5,}}[^{re.escape(sign)}]?") for sign in "-._*|/+,~·•"
 }
 _CUT = re.compile(r"(?<=[A-Za-z])[-.*|~^+\"·•]{1,3}(?=[A-Za-z])|\\(?=\S)")
+_CUT_WORD = re.compile(r"[A-Za-z]++(?:[-.*|~^+\"·•]{1,3}[A-Za-z]++)++")
 _LEET = re.compile(r"[A-Za-z][013457@$!€+][A-Za-z]|\b[013457@$!€+][A-Za-z]{2}|[A-Za-z]{2}[013457][13457]?\b")
 _LEET_SIGNS = "0134578@$!9|€+"
 _LEET_LETTERS = str.maketrans(_LEET_SIGNS, "oieastbasiglet")
@@ -277,14 +278,14 @@ def _readings(text: str, seen: frozenset[str]) -> Iterator[tuple[Undone, str]]:
     if joined != text:
         yield "spaced", joined
     if "cut" in seen and (cuts := len(_CUT.findall(joined))) >= max(_FEW, min(len(joined) // 50, 10)):
-        whole = _CUT.sub("", joined)
-        if cuts >= len(joined) // 25 or _looks_like(_KNOWN, _words(whole) - _words(joined)):
-            joined = whole
+        whole = {_CUT.sub("", word).lower() for word in _CUT_WORD.findall(joined)}
+        if cuts >= len(joined) // 25 or _looks_like(_KNOWN, whole):
+            joined = _CUT.sub("", joined)
             yield "cut", joined
     if "leet" in seen and len(_LEET.findall(joined)) >= max(_FEW, min(len(joined) // 100, 5)):
-        plain = _LEET_WORD.sub(_unleet, joined)
-        if _looks_like(_KNOWN, _words(plain) - _words(joined)):
-            yield "leet", plain
+        plain = [word for leet in _LEET_WORD.findall(joined) if (word := _unleeted(leet)) != leet]
+        if _looks_like(_KNOWN, _words(" ".join(plain))):
+            yield "leet", _LEET_WORD.sub(lambda word: _unleeted(word.group()), joined)
     if "rot13" in seen and _looks_like(_ROT13, _words(text)):
         yield "rot13", text.translate(_ROT13_TABLE)
     if "reversed" in seen and _looks_like(_REVERSED, _words(text)):
@@ -320,8 +321,7 @@ def _unspaced(match: re.Match[str]) -> str:
     return _WIDE.sub("\0", run).replace(" ", "").replace("\0", " ")
 
 
-def _unleet(match: re.Match[str]) -> str:
-    token = match.group()
+def _unleeted(token: str) -> str:
     if not _LETTERS.search(token):
         return token
     end = len(token) - len(token.rstrip("!"))
