@@ -173,12 +173,11 @@ class _Walk:
         if part != "text" and name in _OPAQUE_IN and _BYTES.fullmatch(value):
             return value
         if part != "text" and name in _BYTES_IN:
-            if (
-                _is_written(written)
-                or (written is not None and media == "file")
-                or _BYTES.fullmatch("".join(value.split()))
-            ):
-                return self._file(value, written, None if part == _OPAQUE_TYPE else media or "file")
+            plainly = _BYTES.fullmatch(value) is not None
+            declared = _is_written(written) or (written is not None and media == "file")
+            if plainly or declared or _BYTES.fullmatch("".join(value.split())):
+                kind = None if part == _OPAQUE_TYPE else media or "file"
+                return self._file(value, written, kind, plainly=plainly)
             if media is not None:  # an address: what is there is for the provider to see
                 self.unread[media] = None
         elif name in _JSON_INSIDE:
@@ -219,10 +218,16 @@ class _Walk:
         changed = self.visit(text)
         return token if changed == text else orjson.dumps(changed).decode()
 
-    def _file(self, value: str, written: object, kind: Unread | None) -> str:
-        """A file in base64: read where its media type, which stands before or beside it, or its bytes are words'."""
+    def _file(self, value: str, written: object, kind: Unread | None, *, plainly: bool) -> str:
+        """
+        A file in base64: read where its media type, which stands before or beside it, or its bytes are words'.
+
+        What is not `plainly` base64 is also read as it stands: words without a comma are of the same letters. What is
+        said of its charset is believed beside the bytes, not instead of them.
+        """
+        changed = value if plainly else self.visit(value)
         head, comma, encoded = value.rpartition(",")
-        encoded = "".join(encoded.split())
+        encoded = encoded if plainly else "".join(encoded.split())
         encoded += "=" * (-len(encoded) % 4)
         altchars = b"-_" if "-" in encoded or "_" in encoded else None
         try:
@@ -230,15 +235,17 @@ class _Walk:
             if charset is None and not _is_written(head.removeprefix("data:") if comma else written):
                 if kind is not None:
                     self.unread[kind] = None
-                return value if _BYTES.fullmatch(encoded) or comma else self.visit(value)
-            charset = _named(head) or charset or "utf-8"
-            text = base64.b64decode(encoded, altchars, validate=True).decode(charset, "replace")
+                return changed
+            data = base64.b64decode(encoded, altchars, validate=True)
         except ValueError:
-            return self.visit(value)  # nobody will read it as a file either
-        changed = self.visit(text)
-        if changed == text:
-            return value
-        return f"{head}{comma}{base64.b64encode(changed.encode(charset, 'replace')).decode()}"
+            return self.visit(value) if plainly else changed  # nobody will read it as a file either
+        charset = charset or "utf-8"
+        for reading in dict.fromkeys((charset, _named(head) or charset)):
+            text = data.decode(reading, "replace")
+            masked = self.visit(text)
+            if masked != text and changed == value:
+                changed = f"{head}{comma}{base64.b64encode(masked.encode(reading, 'replace')).decode()}"
+        return changed
 
 
 def _named(head: str) -> str | None:

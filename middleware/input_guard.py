@@ -124,7 +124,7 @@ class InputGuardMiddleware:
                 what = outcome if deciding in (None, reason) else "flag"
                 record.decisions.append(Decision("input_guard", what, reason, tuple(verdict.rules)))
         if code is not None:
-            await screened(code, _UNREAD if verdict.reasons == ("unread",) else _MESSAGES[code])(scope, receive, send)
+            await screened(code, _UNREAD if deciding == "unread" else _MESSAGES[code])(scope, receive, send)
             return
         if masked is not None:
             SENT.put(scope, prompt)

@@ -182,6 +182,7 @@ def _assigned(value: str, before: str, after: str) -> bool:
 
 def _vendor_key(value: str, before: str, after: str) -> bool:
     """Behind a vendor's name a UUID is a key too."""
+    value = value[:_TOLD]
     if _is_uuid(value):
         return not _placeholder(value)
     return _assigned(value, before, after) and sum(c.isdigit() for c in value) >= 3 and "." not in value

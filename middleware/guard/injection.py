@@ -84,7 +84,7 @@ def _not_a_device(value: str, before: str, after: str) -> bool:
 
 _ASKED = re.compile(
     r"\b(?:how\s+(?:do|does|can|could|should|would|might)\s+(?:i|we|people|users|it|the|an?|\w+s)|how\s+to|why\s+(?:do|does|did|would)\s+(?:my|our|the|an?|\w+)|what\s+(?:does|happens\s+if|if)(?:\s+i)?"
-    r"|(?:can|could|should|may|do|did)\s+(?:i|we)|(?:does|did)\s+(?:my|our|the|\w+)|is\s+it\s+(?:possible|safe|ok)\s+to)(?:\s+(?!and\b|then\b|but\b|or\b)[\w']+){0,3}\s*[\"'\u201c]?\Z",
+    r"|(?:can|could|should|may|do|did)\s+i|(?:does|did)\s+(?:my|our|the|\w+)|is\s+it\s+(?:possible|safe|ok)\s+to)(?:\s+(?!and\b|then\b|but\b|or\b|you\b|your\b)[\w']+){0,3}\s*[\"'\u201c]?\Z",
     re.IGNORECASE,
 )
 
